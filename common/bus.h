@@ -1,0 +1,120 @@
+/* The bus: edges between processes over nng ipc, and the only wrapper around nng. A callee listens
+ * (struct bus_server, raw REP), a caller dials (struct bus_client, raw REQ). Everything runs on the
+ * loop thread; nng's threads only queue frames and ring descriptors.
+ *
+ * What nng leaves open is closed here:
+ *  - A send that returns is only queued. So each call has a deadline and ends with exactly one
+ * outcome.
+ *  - A peer that restarts is invisible. So after each connect the caller says HELLO, the callee
+ * answers WELCOME with its boot epoch, every later frame names that epoch, and a lost connection
+ * ends all calls in flight with BUS_PEER_GONE. Nothing is ever sent again by itself.
+ *  - Queues. Calls in flight, queued frames and frame bytes are bounded (common/limits.h).
+ *
+ * Not to be used before a fork (nng panics in a forked child). */
+#pragma once
+
+#include "buffer.h"
+#include "error.h"
+#include "loop.h"
+#include "wire.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Statuses the bus itself answers with, in REFUSED; proto/message.h has all of them and checks that
+ * these agree. */
+#define BUS_STATUS_BAD_REQUEST 8u
+#define BUS_STATUS_NOT_GREETED 13u
+#define BUS_STATUS_STALE_EPOCH 14u
+
+/* ---- caller ---- */
+
+enum bus_end {
+    BUS_REPLIED,   /* `type` and `body` are the reply */
+    BUS_TIMED_OUT, /* the deadline passed: outcome unknown */
+    BUS_PEER_GONE, /* the connection went away with the call in flight: outcome unknown */
+};
+
+/* Ends a call. `body` is valid during the callback only; NULL unless BUS_REPLIED. */
+typedef void bus_reply_fn(void *context, enum bus_end end, uint16_t type, struct wire_reader *body);
+
+struct bus_client_options {
+    struct loop *loop;
+    const char *url;
+    const uint8_t *hello; /* body of this caller's HELLO; copied */
+    size_t hello_bytes;
+    /* The callee's WELCOME: 0 to accept; anything else keeps the edge down (tried again at the next
+     * connect, and every second). */
+    int (*on_welcome)(void *context, struct wire_reader *body, uint64_t *ret_epoch);
+    void (*on_up)(void *context);   /* calls may be made from now on */
+    void (*on_down)(void *context); /* after all calls in flight were ended */
+    void *context;
+};
+
+struct bus_client;
+
+int bus_client_new(struct bus_client **ret_client, const struct bus_client_options *options,
+                   struct error *error);
+/* Calls in flight end without their callbacks. */
+void bus_client_free(struct bus_client *client);
+bool bus_client_is_up(const struct bus_client *client);
+/* True if bus_call would find a free place. Turn-end callbacks look here and else keep their batch.
+ */
+bool bus_client_has_room(const struct bus_client *client);
+
+enum bus_call_outcome { BUS_DOWN = 1, BUS_FULL };
+
+/* Sends a call. 0: `fn` will be called exactly once, later, from the loop. BUS_DOWN, BUS_FULL:
+ * nothing was sent. */
+int bus_call(struct bus_client *client, uint16_t type, const struct buffer *body,
+             uint64_t deadline_ms, bus_reply_fn *fn, void *context);
+
+/* ---- callee ---- */
+
+/* Where a reply goes; a plain value, kept by whoever owes the reply. */
+struct bus_route {
+    uint32_t words[4];
+    uint32_t words_count;
+    uint64_t correlation;
+};
+
+struct bus_request {
+    struct bus_route route;
+    uint16_t type;
+    uint32_t peer; /* what on_hello said of this caller */
+    struct wire_reader body;
+};
+
+struct bus_server_options {
+    struct loop *loop;
+    const char *url;
+    uint64_t epoch; /* this process's boot epoch */
+    /* A HELLO: 0 to accept, with a number for the peer and the WELCOME's body appended to
+     * `welcome`; else its text is sent in REFUSED. */
+    int (*on_hello)(void *context, struct wire_reader *body, uint32_t *ret_peer,
+                    struct buffer *welcome, struct error *error);
+    /* A call from a greeted peer. The reply may come later, or never (the caller's deadline ends
+     * it). */
+    void (*on_request)(void *context, struct bus_request *request);
+    void *context;
+};
+
+struct bus_server_counters {
+    uint64_t requests;
+    uint64_t refused; /* damaged, of another version or epoch, or not greeted */
+};
+
+struct bus_server;
+
+/* Errors: negative errno with a line, for example if the socket's folder cannot be written. A stale
+ * socket is replaced. */
+int bus_server_new(struct bus_server **ret_server, const struct bus_server_options *options,
+                   struct error *error);
+void bus_server_free(struct bus_server *server);
+/* Best effort: a caller that is gone loses its reply. */
+void bus_reply(struct bus_server *server, const struct bus_route *route, uint16_t type,
+               const struct buffer *body);
+/* Answers with FRAME_TYPE_REFUSED: status (u16, a PROTO_STATUS) and one line. */
+void bus_refuse(struct bus_server *server, const struct bus_route *route, uint16_t status,
+                const char *text);
+struct bus_server_counters bus_server_counters(const struct bus_server *server);

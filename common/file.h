@@ -1,0 +1,58 @@
+/* Files, as storaged's tree and raftd's log see them: the only way they touch a disk.
+ *
+ * All calls retry EINTR and short transfers, and return 0 or a negative errno. `file_layer` can be
+ * replaced by tests with a layer that records writes, syncs and names, and with -Dfault_points=true
+ * each call first asks common/fault.h, with the name given by the caller ("log.sync",
+ * "tree.meta.write", ...).
+ *
+ * Invariant 7: a failed sync, or EIO, is for the caller to end the process on, never to retry. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct file_layer {
+    int (*open)(const char *path, int flags, unsigned mode); /* descriptor or negative errno */
+    int (*close)(int fd);
+    long (*read_at)(int fd, void *bytes, size_t length,
+                    uint64_t offset); /* bytes or negative errno */
+    long (*write_at)(int fd, const struct iovec *parts, int parts_count, uint64_t offset);
+    int (*sync)(int fd);      /* fdatasync */
+    int (*sync_full)(int fd); /* fsync */
+    int (*resize)(int fd, uint64_t bytes);
+    int (*allocate)(int fd, uint64_t offset, uint64_t bytes); /* posix_fallocate */
+    int (*rename)(const char *from, const char *to);
+    int (*unlink)(const char *path);
+};
+
+/* Set once before threads start; the real system calls unless a test says otherwise. */
+extern const struct file_layer *file_layer;
+extern const struct file_layer file_layer_system;
+
+int file_open(const char *point, const char *path, int flags, unsigned mode, int *ret_fd);
+void file_close(int fd);
+/* All of `length`; end of file before that is -ENODATA. */
+int file_read_at(const char *point, int fd, void *bytes, size_t length, uint64_t offset);
+int file_write_at(const char *point, int fd, const void *bytes, size_t length, uint64_t offset);
+/* May change `parts` while it works. At most 1024 parts. */
+int file_write_parts_at(const char *point, int fd, struct iovec *parts, int parts_count,
+                        uint64_t offset);
+int file_sync(const char *point, int fd);
+int file_resize(const char *point, int fd, uint64_t bytes);
+int file_allocate(const char *point, int fd, uint64_t offset, uint64_t bytes);
+int file_rename(const char *point, const char *from, const char *to);
+int file_unlink(const char *point, const char *path);
+/* Syncs a directory, so that names created, renamed or removed in it last. */
+int file_sync_directory(const char *point, const char *path);
+int file_size(int fd, uint64_t *ret_bytes);
+
+/* Replaces `path` by a file with this content: written beside it under `path`.new, synced, renamed,
+ * directory (`directory`, which holds it) synced. After a crash either the old or the new content
+ * is there. */
+int file_replace(const char *point, const char *directory, const char *path, const void *bytes,
+                 size_t length);
+/* Reads a whole small file; -EFBIG if it holds more than `bytes_max`. */
+int file_read_whole(const char *point, const char *path, void *into, size_t bytes_max,
+                    size_t *ret_length);

@@ -1,0 +1,55 @@
+/* Every bound of the system in one place: its value, the reason, and what happens at it (invariant
+ * 10). Bytes, counts and milliseconds are different words; the unit stands before the qualifier. */
+#pragma once
+
+/* Keys and values. Over the limit: 413, nothing stored. */
+#define LIMIT_KEY_BYTES_CAP 1024u         /* four keys fit a 4 KiB page: a branch always fans out */
+#define LIMIT_VALUE_BYTES_CAP (16u << 20) /* one value still fits one frame */
+#define LIMIT_VALUE_BYTES_DEFAULT (1u << 20)
+
+/* Frames on the edges between processes. Larger: the frame is dropped by nng before it is read. */
+#define LIMIT_FRAME_BODY_BYTES_MAX (32u << 20) /* one value of the cap, a full batch, and room */
+#define LIMIT_BATCH_BYTES_SOFT (1u << 20) /* a batch is closed by the record that crosses this */
+#define LIMIT_BATCH_RECORDS_MAX 4096u     /* a turn's worth at full load; the rest waits a turn */
+
+/* Calls in flight per edge. At the limit the caller keeps collecting its batch: nothing is lost.
+ * nng's raw REP drops replies beyond 64 queued for one pipe, so this stays well below. */
+#define LIMIT_BUS_CALLS_MAX 32u
+#define LIMIT_BUS_QUEUE_FRAMES 64u
+#define LIMIT_BUS_DRAIN_FRAMES                                                                     \
+    128u                        /* frames read per loop turn and edge before others get a turn */
+#define LIMIT_BUS_PEERS_MAX 64u /* greeted callers per listener; the oldest is forgotten */
+
+/* Reconnecting to a restarted peer. */
+#define LIMIT_RECONNECT_MS_MIN 10
+#define LIMIT_RECONNECT_MS_MAX 100
+
+/* Work accepted but not finished. At the limit: BUSY, which httpd answers 503 + Retry-After. */
+#define LIMIT_UNCOMMITTED_BYTES_MAX (64u << 20) /* raftd: proposed, not yet applied */
+#define LIMIT_BODIES_BYTES_MAX (128u << 20) /* httpd: request bodies being received or answered */
+#define LIMIT_WRITE_MS_MAX 5000             /* a write not known committed by then: 504 unknown */
+
+/* HTTP. At the connection cap new ones wait in the listen backlog. */
+#define LIMIT_HTTP_CONNECTIONS_MAX 4096u
+#define LIMIT_HTTP_HEADER_BYTES_MAX (32u << 10) /* 431 */
+#define LIMIT_HTTP_URI_BYTES_MAX                                                                   \
+    (8u << 10) /* 414; a key of 1 KiB, every byte escaped, is 3 KiB                                \
+                */
+#define LIMIT_HTTP_IDLE_MS_MAX 60000
+#define LIMIT_LISTEN_BACKLOG 4096
+
+/* Names and text. */
+#define LIMIT_NODE_ID_BYTES_MAX 64u
+#define LIMIT_ADDRESS_BYTES_MAX 264u /* a DNS name (253), a colon, a port, and the NUL */
+#define LIMIT_PATH_BYTES_MAX 4096u
+#define LIMIT_SEEDS_MAX 16u
+#define LIMIT_URL_BYTES_MAX 512u
+#define LIMIT_LOG_LINE_BYTES_MAX 1024u
+#define LIMIT_LOCK_WAIT_MS 5000 /* an orphan that is still closing its files gets this long */
+
+_Static_assert(LIMIT_BATCH_BYTES_SOFT + LIMIT_VALUE_BYTES_CAP + LIMIT_KEY_BYTES_CAP +
+                       64u * LIMIT_BATCH_RECORDS_MAX <
+                   LIMIT_FRAME_BODY_BYTES_MAX,
+               "a closed batch with one largest value must fit a frame");
+_Static_assert(LIMIT_BUS_CALLS_MAX * 2 <= LIMIT_BUS_QUEUE_FRAMES,
+               "replies to all calls in flight must fit nng's queue of a pipe");

@@ -1,0 +1,1 @@
+extern int launch_placeholder; int launch_placeholder;

@@ -1,0 +1,1 @@
+/* placeholder */ extern int httpd_placeholder; int httpd_placeholder;

@@ -1,0 +1,51 @@
+/* Lists inside messages: a u32 count that grows as records are added behind it, and a decoder that
+ * walks all records before the first is given out. Private to the codecs of proto/. */
+#pragma once
+
+#include "buffer.h"
+#include "limits.h"
+#include "propose.h"
+#include "wire.h"
+
+#include <stddef.h>
+
+/* Longest blob in any list; the frame bounds it too. */
+#define LIST_BLOB_BYTES_MAX (LIMIT_VALUE_BYTES_CAP + 4096u)
+
+typedef bool
+list_record_fn(struct wire_reader *reader); /* steps over one record; false if it makes no sense */
+
+static inline void list_count_one(struct buffer *message, size_t count_offset)
+{
+    uint8_t *at = message->bytes + count_offset;
+    wire_store_u32(at, wire_load_u32(at) + 1);
+}
+
+/* Reads the count, checks every record with `step` and that nothing follows. */
+static inline bool list_check(struct wire_reader *body, list_record_fn *step,
+                              struct message_list *ret_list)
+{
+    uint32_t count = wire_get_u32(body);
+    struct message_list list = {.reader = *body, .left = count};
+    for (uint32_t i = 0; i < count; i++)
+        if (!step(body) || body->failed)
+            return false;
+    if (!wire_finished(body))
+        return false;
+    *ret_list = list;
+    return true;
+}
+
+static inline bool list_take(struct message_list *list)
+{
+    if (!list->left)
+        return false;
+    list->left--;
+    return true;
+}
+
+static inline bool list_step_blob(struct wire_reader *reader)
+{
+    size_t length;
+    return wire_get_blob(reader, LIST_BLOB_BYTES_MAX, &length) != NULL;
+}

@@ -1,0 +1,134 @@
+#include "propose.h"
+
+#include "list.h"
+#include "message.h"
+
+#include <errno.h>
+
+/* ---- leader hint ---- */
+
+static void hint_put(struct buffer *into, const struct leader_hint *hint)
+{
+    wire_put_text(into, hint->id);
+    wire_put_text(into, hint->raft_address);
+    wire_put_text(into, hint->http_url);
+}
+
+static void hint_get(struct wire_reader *body, struct leader_hint *hint)
+{
+    wire_get_text(body, hint->id, sizeof(hint->id));
+    wire_get_text(body, hint->raft_address, sizeof(hint->raft_address));
+    wire_get_text(body, hint->http_url, sizeof(hint->http_url));
+}
+
+/* ---- PROPOSE ---- */
+
+void propose_begin(struct buffer *into)
+{
+    into->length = 0;
+    wire_put_u32(into, 0);
+}
+
+void propose_add(struct buffer *into, const void *command, size_t command_bytes)
+{
+    wire_put_blob(into, command, command_bytes);
+    list_count_one(into, 0);
+}
+
+uint32_t propose_count(const struct buffer *propose)
+{
+    return propose->length ? wire_load_u32(propose->bytes) : 0;
+}
+
+int propose_decode(struct wire_reader *body, struct message_list *ret_list)
+{
+    return list_check(body, list_step_blob, ret_list) ? 0 : -EPROTO;
+}
+
+bool propose_next(struct message_list *list, const uint8_t **ret_command, size_t *ret_command_bytes)
+{
+    if (!list_take(list))
+        return false;
+    *ret_command = wire_get_blob(&list->reader, LIST_BLOB_BYTES_MAX, ret_command_bytes);
+    return true;
+}
+
+/* ---- RESULT: the count stands behind the hint, whose texts tell how long it is ---- */
+
+static size_t result_count_offset(const struct buffer *message)
+{
+    size_t at = 0;
+    for (int i = 0; i < 3; i++)
+        at += sizeof(uint32_t) + wire_load_u32(message->bytes + at);
+    return at;
+}
+
+void result_begin(struct buffer *into, const struct leader_hint *hint)
+{
+    into->length = 0;
+    hint_put(into, hint);
+    wire_put_u32(into, 0);
+}
+
+void result_add(struct buffer *into, const struct result_record *record)
+{
+    wire_put_u16(into, record->status);
+    wire_put_u64(into, record->index);
+    wire_put_blob(into, record->result, record->result_bytes);
+    list_count_one(into, result_count_offset(into));
+}
+
+static void result_get(struct wire_reader *reader, struct result_record *record)
+{
+    record->status = wire_get_u16(reader);
+    record->index = wire_get_u64(reader);
+    record->result = wire_get_blob(reader, LIST_BLOB_BYTES_MAX, &record->result_bytes);
+}
+
+static bool result_step(struct wire_reader *reader)
+{
+    struct result_record record;
+    result_get(reader, &record);
+    return record.status <= PROTO_STATUS_NO_SPACE;
+}
+
+int result_decode(struct wire_reader *body, struct leader_hint *ret_hint,
+                  struct message_list *ret_list)
+{
+    struct leader_hint hint = {""};
+    hint_get(body, &hint);
+    if (!list_check(body, result_step, ret_list))
+        return -EPROTO;
+    *ret_hint = hint;
+    return 0;
+}
+
+bool result_next(struct message_list *list, struct result_record *ret_record)
+{
+    if (!list_take(list))
+        return false;
+    result_get(&list->reader, ret_record);
+    return true;
+}
+
+/* ---- READ_INDEX ---- */
+
+void read_index_ok_encode(struct buffer *into, const struct read_index_reply *reply)
+{
+    into->length = 0;
+    wire_put_u16(into, reply->status);
+    wire_put_u64(into, reply->index);
+    hint_put(into, &reply->hint);
+}
+
+int read_index_ok_decode(struct wire_reader *body, struct read_index_reply *ret_reply)
+{
+    struct read_index_reply reply = {0};
+    reply.status = wire_get_u16(body);
+    reply.index = wire_get_u64(body);
+    hint_get(body, &reply.hint);
+    if (!wire_finished(body) || reply.status > PROTO_STATUS_NO_SPACE)
+        return -EPROTO;
+    *ret_reply = reply;
+    return 0;
+}

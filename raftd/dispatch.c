@@ -1,0 +1,1 @@
+/* placeholder */ extern int raftd_placeholder; int raftd_placeholder;

@@ -1,0 +1,1 @@
+extern int repl_placeholder; int repl_placeholder;

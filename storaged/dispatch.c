@@ -1,0 +1,1 @@
+/* placeholder */ extern int storaged_placeholder; int storaged_placeholder;

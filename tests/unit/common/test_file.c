@@ -1,0 +1,164 @@
+#include "../unit.h"
+
+#include "datadir.h"
+#include "fault.h"
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/conure-test-file-XXXXXX";
+
+static void enter_folder(void)
+{
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert_int_eq(chdir(folder), 0);
+}
+
+static void leave_folder(void)
+{
+    char command[128];
+    ck_assert_int_eq(chdir("/"), 0);
+    snprintf(command, sizeof(command), "rm -rf %s", folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
+/* A layer that moves at most three bytes at a time and is interrupted every other call. */
+static unsigned calls;
+
+static long slow_read(int fd, void *bytes, size_t length, uint64_t offset)
+{
+    if (calls++ % 2)
+        return -EINTR;
+    return file_layer_system.read_at(fd, bytes, length < 3 ? length : 3, offset);
+}
+
+static long slow_write(int fd, const struct iovec *parts, int parts_count, uint64_t offset)
+{
+    struct iovec part = {parts[0].iov_base, parts[0].iov_len < 3 ? parts[0].iov_len : 3};
+    (void)parts_count;
+    if (calls++ % 2)
+        return -EINTR;
+    return file_layer_system.write_at(fd, &part, 1, offset);
+}
+
+START_TEST(test_file_short_and_interrupted_transfers_are_completed)
+{
+    struct file_layer slow = file_layer_system;
+    char read_back[16] = "";
+    int fd;
+    slow.read_at = slow_read;
+    slow.write_at = slow_write;
+    enter_folder();
+    file_layer = &slow;
+    ck_assert_int_eq(file_open("t", "f", O_RDWR | O_CREAT, 0600, &fd), 0);
+    struct iovec parts[] = {{"abcd", 4}, {"", 0}, {"efghij", 6}};
+    ck_assert_int_eq(file_write_parts_at("t", fd, parts, 3, 2), 0);
+    ck_assert_int_eq(file_read_at("t", fd, read_back, 10, 2), 0);
+    ck_assert_str_eq(read_back, "abcdefghij");
+    ck_assert_int_eq(file_read_at("t", fd, read_back, 11, 2), -ENODATA);
+    file_close(fd);
+    file_layer = &file_layer_system;
+    leave_folder();
+}
+END_TEST
+
+START_TEST(test_file_replace_leaves_whole_content_and_no_leftover)
+{
+    char content[16];
+    size_t length = 0;
+    enter_folder();
+    ck_assert_int_eq(file_replace("t", ".", "state", "first", 5), 0);
+    ck_assert_int_eq(file_replace("t", ".", "state", "second!", 7), 0);
+    ck_assert_int_eq(file_read_whole("t", "state", content, sizeof(content), &length), 0);
+    ck_assert_uint_eq(length, 7);
+    ck_assert_mem_eq(content, "second!", 7);
+    ck_assert_int_eq(access("state.new", F_OK), -1);
+    ck_assert_int_eq(file_read_whole("t", "state", content, 6, &length), -EFBIG);
+    ck_assert_int_eq(file_read_whole("t", "absent", content, 6, &length), -ENOENT);
+    leave_folder();
+}
+END_TEST
+
+START_TEST(test_datadir_second_lock_names_the_owner)
+{
+    struct error error = {""};
+    char expected[128];
+    int fd, status;
+    enter_folder();
+    ck_assert_int_eq(datadir_enter("a/b/c", &error), 0);
+    ck_assert_int_eq(access("run", X_OK), 0);
+    ck_assert_int_eq(datadir_lock("storaged", 0, &fd, &error), 0);
+    snprintf(expected, sizeof(expected),
+             "data directory is in use: storaged is running there with pid %d", getpid());
+    pid_t child = fork();
+    if (child == 0) {
+        int other;
+        int code = datadir_lock("storaged", 30, &other, &error);
+        _exit(code == -EBUSY && !strcmp(error.text, expected) ? 0 : 1);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    close(fd);
+    ck_assert_int_eq(datadir_lock("storaged", 0, &fd, &error), 0);
+    leave_folder();
+}
+END_TEST
+
+START_TEST(test_datadir_below_a_file_is_refused_with_the_path)
+{
+    struct error error = {""};
+    enter_folder();
+    int fd = open("file", O_CREAT | O_WRONLY, 0600);
+    close(fd);
+    ck_assert_int_eq(datadir_enter("file/data", &error), -ENOTDIR);
+    ck_assert_str_eq(error.text, "cannot use data directory file/data: Not a directory");
+    leave_folder();
+}
+END_TEST
+
+#ifdef CONURE_FAULT_POINTS
+START_TEST(test_fault_points_fire_on_their_pass)
+{
+    int fd;
+    setenv("CONURE_FAULT", "a.sync:2=EIO,b.write:2+=ENOSPC", 1);
+    enter_folder();
+    ck_assert_int_eq(file_open("t", "f", O_RDWR | O_CREAT, 0600, &fd), 0);
+    ck_assert_int_eq(file_sync("a.sync", fd), 0);
+    ck_assert_int_eq(file_sync("a.sync", fd), -EIO);
+    ck_assert_int_eq(file_sync("a.sync", fd), 0);
+    ck_assert_int_eq(file_write_at("b.write", fd, "x", 1, 0), 0);
+    ck_assert_int_eq(file_write_at("b.write", fd, "x", 1, 0), -ENOSPC);
+    ck_assert_int_eq(file_write_at("b.write", fd, "x", 1, 0), -ENOSPC);
+    leave_folder();
+}
+END_TEST
+
+START_TEST(test_fault_kill_ends_the_process)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        setenv("CONURE_FAULT", "p:1=kill", 1);
+        (void)fault_check("p");
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+END_TEST
+#define FAULT_TESTS , test_fault_points_fire_on_their_pass, test_fault_kill_ends_the_process
+#else
+#define FAULT_TESTS
+#endif
+
+UNIT_MAIN("file", test_file_short_and_interrupted_transfers_are_completed,
+          test_file_replace_leaves_whole_content_and_no_leftover,
+          test_datadir_second_lock_names_the_owner,
+          test_datadir_below_a_file_is_refused_with_the_path FAULT_TESTS)
