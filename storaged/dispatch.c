@@ -1,1 +1,159 @@
-/* placeholder */ extern int storaged_placeholder; int storaged_placeholder;
+#include "dispatch.h"
+
+#include "apply.h"
+#include "datadir.h"
+#include "limits.h"
+#include "logger.h"
+#include "message.h"
+
+#include <errno.h>
+
+typedef int storaged_handler(struct storaged *storaged, struct bus_request *request);
+
+/* ---- handlers: 0, or -EPROTO for a body that cannot be decoded ---- */
+
+static void storaged_end_damaged(struct storaged *storaged)
+{
+    char reason[600];
+    logger_error("damaged", "reason=%s",
+                 logger_quoted(reason, sizeof(reason), store_damage(storaged->store)));
+    loop_stop(storaged->loop, EXIT_CODE_PERMANENT);
+}
+
+/* Applies the list; false if a damaged page ended it. Results are appended to the reply. */
+static bool storaged_apply_list(struct storaged *storaged, struct message_list *list)
+{
+    struct apply_entry entry;
+    while (apply_next(list, &entry)) {
+        struct command_result result;
+        struct buffer *reply = &storaged->reply;
+        uint8_t encoded[COMMAND_RESULT_BYTES];
+        if (store_apply(storaged->store, &entry, &result))
+            return false;
+        if (entry.kind != ENTRY_COMMAND) {
+            applied_add(reply, NULL, 0);
+            continue;
+        }
+        struct buffer into = {.bytes = encoded, .capacity = sizeof(encoded)};
+        command_result_encode(&into, &result);
+        applied_add(reply, encoded, sizeof(encoded));
+    }
+    return true;
+}
+
+static int storaged_on_apply(struct storaged *storaged, struct bus_request *request)
+{
+    struct applied_head head = {.status = PROTO_STATUS_OK};
+    struct message_list list;
+    uint64_t first_index;
+    int code = apply_decode(&request->body, &first_index, &list);
+    if (code)
+        return code;
+    applied_begin(&storaged->reply);
+    if (first_index != store_applied_index(storaged->store) + 1) {
+        head.status = PROTO_STATUS_GAP;
+    } else if (store_is_full(storaged->store)) {
+        head.status = PROTO_STATUS_BUSY;
+    } else if (!storaged_apply_list(storaged, &list)) {
+        storaged_end_damaged(storaged);
+        return 0; /* no answer: what is applied is lost with this process, and raftd will apply it
+                     again */
+    }
+    head.applied_index = store_applied_index(storaged->store);
+    head.durable_index = store_durable_index(storaged->store);
+    applied_finish(&storaged->reply, &head);
+    bus_reply(storaged->server, &request->route, PROTO_APPLIED, &storaged->reply);
+    storaged->applied_some = true;
+    return 0;
+}
+
+static int storaged_on_read(struct storaged *storaged, struct bus_request *request)
+{
+    return reads_on_request(storaged->reads, request);
+}
+
+static int storaged_on_store_status(struct storaged *storaged, struct bus_request *request)
+{
+    struct store_status status;
+    store_fill_status(storaged->store, &status);
+    store_status_encode(&storaged->reply, &status);
+    bus_reply(storaged->server, &request->route, PROTO_STORE_STATUS_OK, &storaged->reply);
+    return 0;
+}
+
+/* ---- the table ---- */
+
+static const struct {
+    uint16_t type;
+    storaged_handler *handler;
+} handlers[] = {
+    {PROTO_APPLY, storaged_on_apply},
+    {PROTO_READ, storaged_on_read},
+    {PROTO_STORE_STATUS, storaged_on_store_status},
+};
+#define HANDLERS_COUNT (sizeof(handlers) / sizeof(*handlers))
+
+const uint16_t *storaged_handled(void)
+{
+    static uint16_t numbers[HANDLERS_COUNT + 1];
+    for (unsigned i = 0; i < HANDLERS_COUNT; i++)
+        numbers[i] = handlers[i].type;
+    return numbers;
+}
+
+static void storaged_on_request(void *context, struct bus_request *request)
+{
+    struct storaged *storaged = context;
+    int code = -EPROTO;
+    if (proto_call_allowed(request->type, (enum proto_role)request->peer, PROTO_ROLE_STORAGED,
+                           request->body.left))
+        for (unsigned i = 0; i < HANDLERS_COUNT; i++)
+            if (handlers[i].type == request->type)
+                code = handlers[i].handler(storaged, request);
+    if (code) {
+        logger_warning("message_refused", "type=%u from=%s", request->type,
+                       proto_role_name((enum proto_role)request->peer));
+        bus_refuse(storaged->server, &request->route, PROTO_STATUS_BAD_REQUEST,
+                   "not a message for storaged");
+    }
+    buffer_clear(&storaged->reply, 2 * LIMIT_BATCH_BYTES_SOFT);
+}
+
+static int storaged_on_hello(void *context, struct wire_reader *body, uint32_t *ret_peer,
+                             struct buffer *welcome, struct error *error)
+{
+    struct storaged *storaged = context;
+    struct hello peer;
+    if (hello_decode(body, &peer))
+        return error_set(error, -EPROTO, "not a HELLO");
+    int code = hello_check(&storaged->hello, &peer, PROTO_ROLE_ANY, error);
+    if (code)
+        return code;
+    *ret_peer = (uint32_t)peer.role;
+    hello_encode(welcome, &storaged->hello);
+    return 0;
+}
+
+static void storaged_at_turn_end(void *context)
+{
+    struct storaged *storaged = context;
+    if (!storaged->applied_some)
+        return;
+    storaged->applied_some = false;
+    reads_on_applied(storaged->reads);
+    checkpointer_consider(storaged->checkpointer);
+}
+
+int storaged_listen(struct storaged *storaged, struct error *error)
+{
+    struct bus_server_options options = {
+        .loop = storaged->loop,
+        .url = DATADIR_STORAGED_URL,
+        .epoch = storaged->hello.boot_epoch,
+        .on_hello = storaged_on_hello,
+        .on_request = storaged_on_request,
+        .context = storaged,
+    };
+    loop_at_turn_end(storaged->loop, storaged_at_turn_end, storaged);
+    return bus_server_new(&storaged->server, &options, error);
+}

@@ -1,1 +1,145 @@
-int main(void) { return 0; }
+/* conure-storaged: arguments, locks, the store, the loop. --check verifies a file instead. */
+#include "clock.h"
+#include "config.h"
+#include "datadir.h"
+#include "dispatch.h"
+#include "inherit.h"
+#include "logger.h"
+#include "verify.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *check_path;
+static const struct config_flag flags[] = {
+    {"check", "FILE", "verify a tree file, print findings, exit 0 if it is clean and 1 if not",
+     &check_path},
+    {NULL},
+};
+static const struct config_program program = {
+    .name = "conure-storaged",
+    .purpose =
+        "Keeps the keys and values of a ConureDB node in conure.db. Started by conure-launch.",
+    .flags = flags,
+};
+
+/* ---- --check ---- */
+
+static void check_on_finding(void *context, const char *line)
+{
+    (void)context;
+    printf("%s\n", line);
+}
+
+static void check_on_progress(void *context, uint64_t done, uint64_t pages)
+{
+    (void)context;
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\rchecked %llu of %llu pages", (unsigned long long)done,
+                (unsigned long long)pages);
+}
+
+static int run_check(const char *path)
+{
+    struct error error = {""};
+    long findings = verify_file(path, check_on_finding, check_on_progress, NULL, &error);
+    if (findings < 0) {
+        fprintf(stderr, "conure-storaged: %s\n", error.text);
+        return EXIT_CODE_FAILURE;
+    }
+    printf("%s: %s (%ld findings)\n", path, findings ? "damaged" : "clean", findings);
+    return findings ? EXIT_CODE_FAILURE : EXIT_CODE_OK;
+}
+
+/* ---- the daemon ---- */
+
+static int fail_start(int code, const struct error *error)
+{
+    char reason[ERROR_TEXT_BYTES + 8];
+    logger_error("start_failed", "reason=%s", logger_quoted(reason, sizeof(reason), error->text));
+    return code == -EBADMSG || code == -EPROTO ? EXIT_CODE_PERMANENT : EXIT_CODE_FAILURE;
+}
+
+static void on_stop_signal(void *context, int signal_number)
+{
+    (void)signal_number;
+    loop_stop(context, EXIT_CODE_OK);
+}
+
+static void on_checkpoint_failed(void *context, int code)
+{
+    logger_error("checkpoint_failed", "reason=\"%s\"", strerror(-code));
+    loop_stop(context, EXIT_CODE_FAILURE);
+}
+
+static int prepare(struct storaged *storaged, const struct config *config, struct error *error)
+{
+    int lock_fd;
+    int code = loop_new(&storaged->loop);
+    if (!code)
+        code = loop_signal(storaged->loop, SIGTERM, on_stop_signal, storaged->loop);
+    if (!code)
+        code = loop_signal(storaged->loop, SIGINT, on_stop_signal, storaged->loop);
+    if (code)
+        return error_set_errno(error, code, "cannot set up the event loop");
+    code = datadir_enter(config->data_dir, error);
+    if (!code)
+        code = datadir_lock("storaged", LIMIT_LOCK_WAIT_MS, &lock_fd, error);
+    if (!code)
+        code = store_open(&storaged->store, DATADIR_TREE_PATH, error);
+    return code;
+}
+
+static int start(struct storaged *storaged, const struct config *config, struct error *error)
+{
+    storaged->hello = hello_of(PROTO_ROLE_STORAGED, clock_boot_epoch(), config->node_id);
+    int code = checkpointer_new(&storaged->checkpointer, storaged->loop, storaged->store,
+                                on_checkpoint_failed, storaged->loop);
+    if (code)
+        return error_set_errno(error, code, "cannot start the checkpoint thread");
+    storaged->reads = reads_new(storaged->loop, storaged->store, &storaged->server);
+    return storaged_listen(storaged, error);
+}
+
+static int run(struct storaged *storaged)
+{
+    logger_info("ready", "applied_index=%llu",
+                (unsigned long long)store_applied_index(storaged->store));
+    inherit_notify("READY=1");
+    int exit_code = loop_run(storaged->loop);
+    inherit_notify("STOPPING=1");
+    bus_server_free(storaged->server);
+    if (exit_code != EXIT_CODE_OK)
+        return exit_code; /* what is in memory may be half a change: the file stays as it is */
+    int code = checkpointer_finish(storaged->checkpointer);
+    if (code) {
+        logger_error("checkpoint_failed", "reason=\"%s\"", strerror(-code));
+        return EXIT_CODE_FAILURE;
+    }
+    logger_info("stopped", "durable_index=%llu",
+                (unsigned long long)store_durable_index(storaged->store));
+    reads_free(storaged->reads);
+    store_close(storaged->store);
+    buffer_free(&storaged->reply);
+    loop_free(storaged->loop);
+    return EXIT_CODE_OK;
+}
+
+int main(int argc, char **argv)
+{
+    static struct config config;
+    static struct storaged storaged;
+    struct error error = {""};
+    config_load_or_exit(&config, &program, argc, argv);
+    if (check_path)
+        return run_check(check_path);
+    logger_start("storaged");
+    (void)signal(SIGPIPE, SIG_IGN);
+    int code = prepare(&storaged, &config, &error);
+    if (!code)
+        code = start(&storaged, &config, &error);
+    return code ? fail_start(code, &error) : run(&storaged);
+}

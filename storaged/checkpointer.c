@@ -1,0 +1,196 @@
+#include "checkpointer.h"
+
+#include "buffer.h"
+#include "clock.h"
+#include "logger.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum work { WORK_NONE, WORK_WRITE, WORK_WRITTEN, WORK_STOP };
+
+struct checkpointer {
+    struct loop *loop;
+    struct store *store;
+    void (*on_failed)(void *context, int code);
+    void *context;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    enum work work; /* the hand-over: guarded by the mutex */
+    int code;       /* of the write, when WRITTEN */
+    int done_fd;
+    struct loop_source *done_source;
+    struct loop_timer timer;
+    uint64_t began_us;
+};
+
+static void *checkpointer_thread(void *context)
+{
+    struct checkpointer *checkpointer = context;
+    (void)pthread_mutex_lock(&checkpointer->mutex);
+    while (checkpointer->work != WORK_STOP) {
+        if (checkpointer->work != WORK_WRITE) {
+            (void)pthread_cond_wait(&checkpointer->changed, &checkpointer->mutex);
+            continue;
+        }
+        (void)pthread_mutex_unlock(&checkpointer->mutex);
+        int code = store_checkpoint_write(checkpointer->store);
+        (void)pthread_mutex_lock(&checkpointer->mutex);
+        checkpointer->code = code;
+        checkpointer->work = WORK_WRITTEN;
+        uint64_t one = 1;
+        (void)!write(checkpointer->done_fd, &one, sizeof(one));
+        (void)pthread_cond_broadcast(&checkpointer->changed);
+    }
+    (void)pthread_mutex_unlock(&checkpointer->mutex);
+    return NULL;
+}
+
+static void checkpointer_hand_over(struct checkpointer *checkpointer, enum work work)
+{
+    (void)pthread_mutex_lock(&checkpointer->mutex);
+    checkpointer->work = work;
+    (void)pthread_cond_broadcast(&checkpointer->changed);
+    (void)pthread_mutex_unlock(&checkpointer->mutex);
+}
+
+/* ---- when ---- */
+
+static void checkpointer_begin(void *context)
+{
+    struct checkpointer *checkpointer = context;
+    if (!store_checkpoint_begin(checkpointer->store))
+        return;
+    loop_timer_cancel(checkpointer->loop, &checkpointer->timer);
+    checkpointer->began_us = clock_monotonic_us();
+    checkpointer_hand_over(checkpointer, WORK_WRITE);
+}
+
+static void checkpointer_again(void *context)
+{
+    checkpointer_hand_over(context, WORK_WRITE);
+}
+
+void checkpointer_consider(struct checkpointer *checkpointer)
+{
+    if (store_checkpoint_is_open(checkpointer->store) || !store_has_changes(checkpointer->store))
+        return;
+    if (store_wants_checkpoint(checkpointer->store))
+        checkpointer_begin(checkpointer);
+    else if (!checkpointer->timer.place)
+        loop_timer_set(checkpointer->loop, &checkpointer->timer,
+                       loop_now_ms(checkpointer->loop) + CHECKPOINT_WAIT_MS, checkpointer_begin,
+                       checkpointer);
+}
+
+static void checkpointer_on_success(struct checkpointer *checkpointer)
+{
+    uint64_t bytes = pager_frozen_bytes(store_pager(checkpointer->store));
+    store_checkpoint_end(checkpointer->store);
+    store_set_no_space(checkpointer->store, false);
+    logger_debug("checkpoint", "durable_index=%llu bytes=%llu ms=%llu",
+                 (unsigned long long)store_durable_index(checkpointer->store),
+                 (unsigned long long)bytes,
+                 (unsigned long long)((clock_monotonic_us() - checkpointer->began_us) / 1000));
+    if (!store_has_changes(checkpointer->store))
+        (void)malloc_trim(0); /* idle now: the frames' memory goes back */
+    checkpointer_consider(checkpointer);
+}
+
+static void checkpointer_on_written(struct checkpointer *checkpointer, int code)
+{
+    if (!code) {
+        checkpointer_on_success(checkpointer);
+    } else if (code == -ENOSPC || code == -EDQUOT) {
+        store_set_no_space(checkpointer->store, true);
+        logger_error("no_space", "retry_ms=%u reason=\"a checkpoint does not fit the disk\"",
+                     CHECKPOINT_RETRY_MS);
+        loop_timer_set(checkpointer->loop, &checkpointer->timer,
+                       loop_now_ms(checkpointer->loop) + CHECKPOINT_RETRY_MS, checkpointer_again,
+                       checkpointer);
+    } else {
+        checkpointer->on_failed(checkpointer->context, code);
+    }
+}
+
+static void checkpointer_on_done(void *context, uint32_t epoll_events)
+{
+    struct checkpointer *checkpointer = context;
+    uint64_t count;
+    (void)epoll_events;
+    (void)!read(checkpointer->done_fd, &count, sizeof(count));
+    (void)pthread_mutex_lock(&checkpointer->mutex);
+    bool written = checkpointer->work == WORK_WRITTEN;
+    int code = checkpointer->code;
+    if (written)
+        checkpointer->work = WORK_NONE;
+    (void)pthread_mutex_unlock(&checkpointer->mutex);
+    if (written)
+        checkpointer_on_written(checkpointer, code);
+}
+
+/* ---- life ---- */
+
+int checkpointer_new(struct checkpointer **ret_checkpointer, struct loop *loop, struct store *store,
+                     void (*on_failed)(void *context, int code), void *context)
+{
+    struct checkpointer *checkpointer = memory_new_zeroed(1, sizeof(*checkpointer));
+    checkpointer->loop = loop;
+    checkpointer->store = store;
+    checkpointer->on_failed = on_failed;
+    checkpointer->context = context;
+    (void)pthread_mutex_init(&checkpointer->mutex, NULL);
+    (void)pthread_cond_init(&checkpointer->changed, NULL);
+    checkpointer->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    int code = checkpointer->done_fd < 0 ? -errno : 0;
+    if (!code)
+        code = loop_watch(loop, checkpointer->done_fd, EPOLLIN, checkpointer_on_done, checkpointer,
+                          &checkpointer->done_source);
+    if (!code)
+        code = -pthread_create(&checkpointer->thread, NULL, checkpointer_thread, checkpointer);
+    if (code) {
+        free(checkpointer);
+        return code;
+    }
+    *ret_checkpointer = checkpointer;
+    return 0;
+}
+
+/* What the thread has under way, waited for. 0 also if there is nothing. */
+static int checkpointer_wait(struct checkpointer *checkpointer)
+{
+    (void)pthread_mutex_lock(&checkpointer->mutex);
+    while (checkpointer->work == WORK_WRITE)
+        (void)pthread_cond_wait(&checkpointer->changed, &checkpointer->mutex);
+    int code = checkpointer->work == WORK_WRITTEN ? checkpointer->code : 0;
+    (void)pthread_mutex_unlock(&checkpointer->mutex);
+    return code;
+}
+
+int checkpointer_finish(struct checkpointer *checkpointer)
+{
+    int code = checkpointer_wait(checkpointer);
+    if (!code && store_checkpoint_is_open(checkpointer->store))
+        store_checkpoint_end(checkpointer->store);
+    if (!code && store_checkpoint_begin(checkpointer->store)) {
+        code = store_checkpoint_write(checkpointer->store);
+        if (!code)
+            store_checkpoint_end(checkpointer->store);
+    }
+    loop_timer_cancel(checkpointer->loop, &checkpointer->timer);
+    loop_unwatch(checkpointer->loop, checkpointer->done_source);
+    checkpointer_hand_over(checkpointer, WORK_STOP);
+    (void)pthread_join(checkpointer->thread, NULL);
+    (void)close(checkpointer->done_fd);
+    (void)pthread_cond_destroy(&checkpointer->changed);
+    (void)pthread_mutex_destroy(&checkpointer->mutex);
+    free(checkpointer);
+    return code;
+}

@@ -1,0 +1,227 @@
+#include "node.h"
+
+#include <assert.h>
+
+static uint16_t heap_start(const uint8_t *page)
+{
+    return wire_load_u16(page + 24);
+}
+
+static uint16_t dead_bytes(const uint8_t *page)
+{
+    return wire_load_u16(page + 26);
+}
+
+static void set_head(uint8_t *page, unsigned count, unsigned heap, unsigned dead)
+{
+    wire_store_u16(page + 6, (uint16_t)count);
+    wire_store_u16(page + 24, (uint16_t)heap);
+    wire_store_u16(page + 26, (uint16_t)dead);
+}
+
+static uint16_t slot_offset(const uint8_t *page, unsigned slot)
+{
+    return wire_load_u16(page + PAGE_HEADER_BYTES + slot * SLOT_BYTES);
+}
+
+static void set_slot(uint8_t *page, unsigned slot, unsigned offset)
+{
+    wire_store_u16(page + PAGE_HEADER_BYTES + slot * SLOT_BYTES, (uint16_t)offset);
+}
+
+/* ---- records ---- */
+
+const uint8_t *node_record(const uint8_t *page, unsigned slot)
+{
+    return page + slot_offset(page, slot);
+}
+
+static size_t record_bytes_of(const uint8_t *page, const uint8_t *record)
+{
+    if (page_type(page) == PAGE_BRANCH)
+        return BRANCH_RECORD_BYTES + wire_load_u16(record + 16);
+    size_t key_bytes = wire_load_u16(record);
+    bool overflow = wire_load_u16(record + 2) & LEAF_FLAG_OVERFLOW;
+    return LEAF_RECORD_BYTES + key_bytes +
+           (overflow ? OVERFLOW_REFERENCE_BYTES : (size_t)wire_load_u32(record + 4));
+}
+
+size_t node_record_bytes(const uint8_t *page, unsigned slot)
+{
+    return record_bytes_of(page, node_record(page, slot));
+}
+
+struct node_bytes node_key(const uint8_t *page, unsigned slot)
+{
+    const uint8_t *record = node_record(page, slot);
+    if (page_type(page) == PAGE_BRANCH)
+        return (struct node_bytes){record + BRANCH_RECORD_BYTES, wire_load_u16(record + 16)};
+    return (struct node_bytes){record + LEAF_RECORD_BYTES, wire_load_u16(record)};
+}
+
+struct page_pin branch_child(const uint8_t *page, unsigned slot)
+{
+    const uint8_t *record = node_record(page, slot);
+    return (struct page_pin){wire_load_u64(record), wire_load_u64(record + 8)};
+}
+
+void branch_set_child(uint8_t *page, unsigned slot, struct page_pin child)
+{
+    uint8_t *record = page + slot_offset(page, slot);
+    wire_store_u64(record, child.number);
+    wire_store_u64(record + 8, child.transaction);
+}
+
+size_t leaf_record_bytes(size_t key_bytes, size_t inline_bytes)
+{
+    return LEAF_RECORD_BYTES + key_bytes + inline_bytes;
+}
+
+void branch_record_write(uint8_t *record, struct page_pin child, struct node_bytes key)
+{
+    wire_store_u64(record, child.number);
+    wire_store_u64(record + 8, child.transaction);
+    wire_store_u16(record + 16, (uint16_t)key.length);
+    if (key.length)
+        memcpy(record + BRANCH_RECORD_BYTES, key.bytes, key.length);
+}
+
+/* ---- search ---- */
+
+int node_compare(struct node_bytes a, struct node_bytes b)
+{
+    size_t common = a.length < b.length ? a.length : b.length;
+    int order = common ? memcmp(a.bytes, b.bytes, common) : 0;
+    return order ? order : (a.length > b.length) - (a.length < b.length);
+}
+
+unsigned leaf_search(const uint8_t *page, struct node_bytes key, bool *ret_found)
+{
+    unsigned low = 0, high = node_count(page);
+    bool found = false;
+    while (low < high) {
+        unsigned middle = (low + high) / 2;
+        int order = node_compare(node_key(page, middle), key);
+        if (order < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+            found = found || order == 0;
+        }
+    }
+    *ret_found = found;
+    return low;
+}
+
+unsigned branch_search(const uint8_t *page, struct node_bytes key)
+{
+    unsigned low = 1, high = node_count(page); /* the first record is below all keys */
+    while (low < high) {
+        unsigned middle = (low + high) / 2;
+        if (node_compare(node_key(page, middle), key) <= 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low - 1;
+}
+
+/* ---- changes ---- */
+
+size_t node_used_bytes(const uint8_t *page)
+{
+    return PAGE_BYTES - heap_start(page) - dead_bytes(page) + (size_t)node_count(page) * SLOT_BYTES;
+}
+
+static void node_compact(uint8_t *page)
+{
+    uint8_t copy[PAGE_BYTES];
+    unsigned count = node_count(page), heap = PAGE_BYTES;
+    memcpy(copy, page, PAGE_BYTES);
+    for (unsigned slot = 0; slot < count; slot++) {
+        size_t bytes = node_record_bytes(copy, slot);
+        heap -= (unsigned)bytes;
+        memcpy(page + heap, node_record(copy, slot), bytes);
+        set_slot(page, slot, heap);
+    }
+    set_head(page, count, heap, 0);
+}
+
+uint8_t *node_insert(uint8_t *page, unsigned slot, size_t record_bytes)
+{
+    unsigned count = node_count(page);
+    assert(slot <= count && record_bytes <= RECORD_BYTES_MAX);
+    if (node_used_bytes(page) + record_bytes + SLOT_BYTES > PAGE_ROOM_BYTES)
+        return NULL;
+    size_t slots_end = PAGE_HEADER_BYTES + (count + 1) * (size_t)SLOT_BYTES;
+    if (slots_end + record_bytes > heap_start(page))
+        node_compact(page);
+    unsigned heap = heap_start(page) - (unsigned)record_bytes;
+    uint8_t *slots = page + PAGE_HEADER_BYTES;
+    memmove(slots + (slot + 1) * SLOT_BYTES, slots + slot * SLOT_BYTES,
+            (count - slot) * SLOT_BYTES);
+    set_slot(page, slot, heap);
+    set_head(page, count + 1, heap, dead_bytes(page));
+    return page + heap;
+}
+
+void node_remove(uint8_t *page, unsigned slot)
+{
+    unsigned count = node_count(page);
+    assert(slot < count);
+    unsigned bytes = (unsigned)node_record_bytes(page, slot);
+    unsigned heap = heap_start(page), dead = dead_bytes(page);
+    if (slot_offset(page, slot) == heap)
+        heap += bytes;
+    else
+        dead += bytes;
+    uint8_t *slots = page + PAGE_HEADER_BYTES;
+    memmove(slots + slot * SLOT_BYTES, slots + (slot + 1) * SLOT_BYTES,
+            (count - slot - 1) * SLOT_BYTES);
+    if (count == 1) {
+        heap = PAGE_BYTES;
+        dead = 0;
+    }
+    set_head(page, count - 1, heap, dead);
+}
+
+void node_append(uint8_t *into, const uint8_t *from, unsigned first, unsigned last)
+{
+    for (unsigned slot = first; slot < last; slot++) {
+        size_t bytes = node_record_bytes(from, slot);
+        uint8_t *record = node_insert(into, node_count(into), bytes);
+        assert(record);
+        memcpy(record, node_record(from, slot), bytes);
+    }
+}
+
+/* ---- pages from disk ---- */
+
+static bool record_is_sound(const uint8_t *page, unsigned slot, unsigned heap)
+{
+    bool branch = page_type(page) == PAGE_BRANCH;
+    unsigned offset = slot_offset(page, slot);
+    size_t fixed = branch ? BRANCH_RECORD_BYTES : LEAF_RECORD_BYTES;
+    if (offset < heap || offset + fixed > PAGE_BYTES)
+        return false;
+    if (offset + record_bytes_of(page, page + offset) > PAGE_BYTES)
+        return false;
+    size_t key_bytes = node_key(page, slot).length;
+    if (key_bytes > LIMIT_KEY_BYTES_CAP || (key_bytes == 0) != (branch && slot == 0))
+        return false;
+    return slot == 0 || node_compare(node_key(page, slot - 1), node_key(page, slot)) < 0;
+}
+
+bool node_is_sound(const uint8_t *page)
+{
+    unsigned count = node_count(page), heap = heap_start(page);
+    size_t slots_end = PAGE_HEADER_BYTES + (size_t)count * SLOT_BYTES;
+    if (slots_end > heap || heap > PAGE_BYTES || heap + dead_bytes(page) > PAGE_BYTES)
+        return false;
+    if (page_type(page) == PAGE_BRANCH && count == 0)
+        return false;
+    for (unsigned slot = 0; slot < count; slot++)
+        if (!record_is_sound(page, slot, heap))
+            return false;
+    return true;
+}

@@ -1,0 +1,72 @@
+/* Pages of conure.db in memory: clean ones through a map of the file, changed ones in frames.
+ * Owner: storaged.
+ *
+ * One transaction is being built (`transaction`); at most one older is on its way to disk (frozen).
+ * A page may be written in place only if this transaction made it; else pager_copy gives it a new
+ * number (copy on write) and frees the old one.
+ *
+ *   pager_open -> [ pager_read | pager_make | pager_copy | pager_drop ]* -> pager_freeze ->
+ * pager_write (worker thread) -> pager_thaw -> ...
+ *
+ * A page read from the file is checked at its first use after open: checksum, own number, the
+ * pinned transaction, its type and, for branches and leaves, the layout. A page that fails is never
+ * returned. Everything but pager_write runs on the loop thread. */
+#pragma once
+
+#include "error.h"
+#include "freemap.h"
+#include "meta.h"
+#include "page.h"
+
+struct pager;
+
+/* Opens or makes the file; `path` is for its name and messages. On success *ret_meta is the newest
+ * valid meta. Errors, with a line: -EBADMSG damaged, -EPROTO of another format version, else the
+ * errno of the call that failed. Nothing on disk is changed unless the file was missing or of
+ * length 0. */
+int pager_open(struct pager **ret_pager, const char *path, bool read_only, struct meta *ret_meta,
+               struct error *error);
+void pager_close(struct pager *pager);
+
+/* The page (or run), valid until the next pager_make, pager_copy, pager_drop or pager_thaw. NULL:
+ * damaged; pager_damage says what. */
+const uint8_t *pager_read(struct pager *pager, struct page_pin pin, enum page_type type);
+/* "page 17 of conure.db: ...", or "" if no damage was met yet. */
+const char *pager_damage(const struct pager *pager);
+/* Whether this transaction made the page. */
+static inline bool pager_is_own(uint64_t transaction, struct page_pin pin)
+{
+    return pin.transaction == transaction;
+}
+uint64_t pager_transaction(const struct pager *pager);
+uint64_t pager_pages(const struct pager *pager);
+const struct freemap *pager_freemap(const struct pager *pager);
+
+/* A new page, or run of `pages`, of this transaction; its header is filled in, its last page is
+ * zeroed. */
+uint8_t *pager_make(struct pager *pager, enum page_type type, uint32_t pages,
+                    struct page_pin *ret_pin);
+/* The page for writing: itself if this transaction made it, else a copy under a new number, which
+ * *pin becomes. NULL: damaged. */
+uint8_t *pager_copy(struct pager *pager, struct page_pin *pin, enum page_type type);
+/* The page or run is not reachable any more. NULL-safe for damaged pages: `pages` is what the
+ * parent knows. */
+void pager_drop(struct pager *pager, struct page_pin pin, uint32_t pages);
+
+/* Bytes of pages of the transaction being built, and of the frozen one. */
+uint64_t pager_dirty_bytes(const struct pager *pager);
+uint64_t pager_frozen_bytes(const struct pager *pager);
+
+/* Ends the transaction being built with this meta (whose transaction, pages, free map and store id
+ * are filled in here) and begins the next. Not while one is frozen. */
+void pager_freeze(struct pager *pager, struct meta *meta);
+/* Writes the frozen transaction: pages, sync, meta page, sync (in that order: the meta page must
+ * never be on disk before what it points to). On any thread. 0 or the negative errno of the call
+ * that failed; -ENOSPC may be tried again, all else must end the process (invariant 7). */
+int pager_write(struct pager *pager);
+/* After pager_write gave 0: forgets the frozen frames and makes what it may of the freed pages
+ * reusable. */
+void pager_thaw(struct pager *pager);
+bool pager_is_frozen(const struct pager *pager);
+/* The transaction the newest meta on disk is of. */
+uint64_t pager_committed(const struct pager *pager);

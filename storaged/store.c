@@ -1,0 +1,309 @@
+#include "store.h"
+
+#include "buffer.h"
+#include "message.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+struct store {
+    struct pager *pager;
+    struct tree tree;
+    uint64_t keys;
+    uint64_t applied_index, applied_term;
+    uint64_t durable_index, freezing_index;
+    uint8_t state_hash[16];
+    uint32_t configuration_bytes;
+    uint8_t configuration[META_CONFIGURATION_BYTES_MAX];
+    uint64_t checkpoints;
+    bool no_space;
+};
+
+/* ---- state hash ---- */
+
+struct hash128 {
+    uint64_t low, high;
+};
+
+static struct hash128 record_hash(const struct tree_record *record)
+{
+    uint8_t head[16];
+    XXH3_state_t state;
+    wire_store_u32(head, (uint32_t)record->key.length);
+    wire_store_u32(head + 4, (uint32_t)record->value.length);
+    wire_store_u64(head + 8, record->revision);
+    XXH3_128bits_reset(&state);
+    XXH3_128bits_update(&state, head, sizeof(head));
+    XXH3_128bits_update(&state, record->key.bytes, record->key.length);
+    if (record->is_overflow)
+        XXH3_128bits_update(&state, &record->value_hash, sizeof(record->value_hash));
+    else
+        XXH3_128bits_update(&state, record->value.bytes, record->value.length);
+    XXH128_hash_t hash = XXH3_128bits_digest(&state);
+    return (struct hash128){hash.low64, hash.high64};
+}
+
+static void hash_change(uint8_t hash[16], struct hash128 by, bool add)
+{
+    unsigned __int128 sum = (unsigned __int128)wire_load_u64(hash + 8) << 64 | wire_load_u64(hash);
+    unsigned __int128 value = (unsigned __int128)by.high << 64 | by.low;
+    sum = add ? sum + value : sum - value;
+    wire_store_u64(hash, (uint64_t)sum);
+    wire_store_u64(hash + 8, (uint64_t)(sum >> 64));
+}
+
+void store_hash_add(uint8_t hash[16], const struct tree_record *record)
+{
+    hash_change(hash, record_hash(record), true);
+}
+
+/* ---- life ---- */
+
+int store_open(struct store **ret_store, const char *path, struct error *error)
+{
+    struct store *store = memory_new_zeroed(1, sizeof(*store));
+    struct meta meta;
+    int code = pager_open(&store->pager, path, false, &meta, error);
+    if (code) {
+        free(store);
+        return code;
+    }
+    store->tree = (struct tree){.pager = store->pager, .root = meta.root, .depth = meta.depth};
+    store->keys = meta.keys;
+    store->applied_index = store->durable_index = meta.applied_index;
+    store->applied_term = meta.applied_term;
+    memcpy(store->state_hash, meta.state_hash, sizeof(store->state_hash));
+    store->configuration_bytes = meta.configuration_bytes;
+    memcpy(store->configuration, meta.configuration, meta.configuration_bytes);
+    *ret_store = store;
+    return 0;
+}
+
+void store_close(struct store *store)
+{
+    if (!store)
+        return;
+    pager_close(store->pager);
+    free(store);
+}
+
+/* ---- applying ---- */
+
+static bool condition_holds(const struct command *command, bool exists, uint64_t revision)
+{
+    switch (command->condition) {
+    case COMMAND_ALWAYS:
+        return true;
+    case COMMAND_IF_REVISION:
+        return exists && revision == command->revision;
+    case COMMAND_IF_ABSENT:
+        return !exists;
+    case COMMAND_IF_PRESENT:
+        return exists;
+    }
+    return false;
+}
+
+static int apply_put(struct store *store, struct tree_path *path, const struct command *command,
+                     uint64_t revision)
+{
+    struct node_bytes key = {command->key, command->key_bytes};
+    struct node_bytes value = {command->value, command->value_bytes};
+    struct tree_record record = {.key = key, .value = value, .revision = revision};
+    record.is_overflow = tree_value_overflows(key.length, value.length);
+    if (record.is_overflow)
+        record.value_hash = tree_value_hash(value);
+    int code = tree_put(&store->tree, path, key, revision, value);
+    if (!code)
+        hash_change(store->state_hash, record_hash(&record), true);
+    return code;
+}
+
+static int apply_command(struct store *store, const struct command *command, uint64_t index,
+                         struct command_result *result)
+{
+    struct tree_path path;
+    struct tree_record old = {0};
+    struct node_bytes key = {command->key, command->key_bytes};
+    int code = tree_search(&store->tree, key, &path);
+    if (!code && path.found)
+        code = tree_peek(&store->tree, &path, &old);
+    if (code)
+        return code;
+    bool existed = path.found;
+    *result = (struct command_result){.revision = existed ? old.revision : 0, .existed = existed};
+    if (!condition_holds(command, existed, old.revision)) {
+        result->status = PROTO_STATUS_CONDITION_FAILED;
+        return 0;
+    }
+    if (existed)
+        hash_change(store->state_hash, record_hash(&old),
+                    false); /* before the page it lies in changes */
+    bool put = command->operation == COMMAND_PUT;
+    if (put)
+        code = apply_put(store, &path, command, index);
+    else if (existed)
+        code = tree_remove(&store->tree, &path);
+    store->keys = store->keys - existed + put;
+    result->revision = put ? index : 0;
+    return code;
+}
+
+static int apply_configuration(struct store *store, const struct apply_entry *entry)
+{
+    if (entry->data_bytes > META_CONFIGURATION_BYTES_MAX)
+        return -EPROTO;
+    memcpy(store->configuration, entry->data, entry->data_bytes);
+    store->configuration_bytes = (uint32_t)entry->data_bytes;
+    return 0;
+}
+
+int store_apply(struct store *store, const struct apply_entry *entry,
+                struct command_result *ret_result)
+{
+    uint64_t index = store->applied_index + 1;
+    struct command_result result = {0};
+    int code = 0;
+    if (entry->kind == ENTRY_CONFIGURATION) {
+        code = apply_configuration(store, entry);
+    } else if (entry->kind == ENTRY_COMMAND) {
+        struct command command;
+        /* Bytes that are no command are an entry like any other: every node refuses them alike. */
+        if (command_decode(entry->data, entry->data_bytes, &command))
+            result.status = PROTO_STATUS_BAD_REQUEST;
+        else
+            code = apply_command(store, &command, index, &result);
+    }
+    if (code)
+        return code;
+    store->applied_index = index;
+    store->applied_term = entry->term;
+    *ret_result = result;
+    return 0;
+}
+
+int store_get(struct store *store, struct node_bytes key, struct tree_record *ret_record)
+{
+    struct tree_path path;
+    int code = tree_search(&store->tree, key, &path);
+    if (code)
+        return code;
+    return path.found ? tree_load(&store->tree, &path, ret_record) : STORE_NOT_FOUND;
+}
+
+/* ---- state ---- */
+
+uint64_t store_applied_index(const struct store *store)
+{
+    return store->applied_index;
+}
+
+uint64_t store_durable_index(const struct store *store)
+{
+    return store->durable_index;
+}
+
+const char *store_damage(const struct store *store)
+{
+    return pager_damage(store->pager);
+}
+
+void store_set_no_space(struct store *store, bool no_space)
+{
+    store->no_space = no_space;
+}
+
+static uint64_t store_unwritten_bytes(const struct store *store)
+{
+    return pager_dirty_bytes(store->pager) + pager_frozen_bytes(store->pager);
+}
+
+void store_fill_status(const struct store *store, struct store_status *status)
+{
+    const char *damage = store_damage(store);
+    *status = (struct store_status){
+        .health = PROTO_STATUS_OK,
+        .applied_index = store->applied_index,
+        .applied_term = store->applied_term,
+        .durable_index = store->durable_index,
+        .keys = store->keys,
+        .file_bytes = pager_pages(store->pager) * PAGE_BYTES,
+        .dirty_bytes = store_unwritten_bytes(store),
+        .checkpoints = store->checkpoints,
+    };
+    memcpy(status->state_hash, store->state_hash, sizeof(status->state_hash));
+    if (damage[0]) {
+        status->health = PROTO_STATUS_DAMAGED;
+        strncpy(status->health_text, damage, sizeof(status->health_text) - 1);
+    } else if (store->no_space) {
+        status->health = PROTO_STATUS_NO_SPACE;
+        strcpy(status->health_text, "no space left for a checkpoint");
+    }
+}
+
+bool store_is_full(const struct store *store)
+{
+    return store_unwritten_bytes(store) >= STORE_DIRTY_BYTES_HARD;
+}
+
+bool store_wants_checkpoint(const struct store *store)
+{
+    return pager_dirty_bytes(store->pager) >= STORE_DIRTY_BYTES_SOFT;
+}
+
+bool store_has_changes(const struct store *store)
+{
+    return store->applied_index > store->durable_index;
+}
+
+/* ---- checkpoints ---- */
+
+bool store_checkpoint_begin(struct store *store)
+{
+    if (pager_is_frozen(store->pager) || !store_has_changes(store))
+        return false;
+    struct meta meta = {
+        .root = store->tree.root,
+        .depth = store->tree.depth,
+        .keys = store->keys,
+        .applied_index = store->applied_index,
+        .applied_term = store->applied_term,
+        .configuration_bytes = store->configuration_bytes,
+    };
+    memcpy(meta.state_hash, store->state_hash, sizeof(meta.state_hash));
+    memcpy(meta.configuration, store->configuration, store->configuration_bytes);
+    pager_freeze(store->pager, &meta);
+    store->freezing_index = store->applied_index;
+    return true;
+}
+
+int store_checkpoint_write(struct store *store)
+{
+    return pager_write(store->pager);
+}
+
+void store_checkpoint_end(struct store *store)
+{
+    pager_thaw(store->pager);
+    store->durable_index = store->freezing_index;
+    store->checkpoints++;
+}
+
+bool store_checkpoint_is_open(const struct store *store)
+{
+    return pager_is_frozen(store->pager);
+}
+
+struct tree *store_tree(struct store *store)
+{
+    return &store->tree;
+}
+
+struct pager *store_pager(struct store *store)
+{
+    return store->pager;
+}

@@ -1,0 +1,66 @@
+/* The store: committed entries go in, keys and values come out, and a checkpoint makes it durable.
+ * Owner: storaged.
+ *
+ * Applying is a pure function of the store's state and the entry (invariant 4): the same entries
+ * give the same state, revisions and state hash on every node (invariant 11). Applied index,
+ * configuration, keys and state hash are committed together (invariant 5).
+ *
+ * State hash: the sum modulo 2^128 over all keys of XXH3-128 of { u32 key bytes, u32 value bytes,
+ * u64 revision, key, and the value, or of an overflow value its XXH3-64 }. A sum, so it follows
+ * each write in constant time and does not depend on the order of keys. */
+#pragma once
+
+#include "apply.h"
+#include "command.h"
+#include "error.h"
+#include "status.h"
+#include "tree.h"
+
+/* Bytes of changed pages. At SOFT a checkpoint begins; at HARD entries wait (BUSY) until one is
+ * through. */
+#define STORE_DIRTY_BYTES_SOFT (32u << 20)
+#define STORE_DIRTY_BYTES_HARD (96u << 20)
+
+struct store;
+
+/* Opens or makes the file in the working directory. Errors as pager_open. */
+int store_open(struct store **ret_store, const char *path, struct error *error);
+void store_close(struct store *store);
+
+uint64_t store_applied_index(const struct store *store);
+uint64_t store_durable_index(const struct store *store);
+
+/* Applies the entry of index applied + 1. For a command its result is filled in; `*ret_result` is
+ * zero for the others. -EBADMSG: a damaged page is in the way (store_damage); the process must end.
+ */
+int store_apply(struct store *store, const struct apply_entry *entry,
+                struct command_result *ret_result);
+
+enum store_outcome { STORE_NOT_FOUND = 1 };
+
+/* The record, valid until the next store_apply or store_checkpoint_end. STORE_NOT_FOUND, -EBADMSG.
+ */
+int store_get(struct store *store, struct node_bytes key, struct tree_record *ret_record);
+
+const char *store_damage(const struct store *store);
+void store_fill_status(const struct store *store, struct store_status *status);
+/* "" or why the last checkpoint could not be written: the disk is full. */
+void store_set_no_space(struct store *store, bool no_space);
+
+bool store_is_full(const struct store *store);          /* HARD reached */
+bool store_wants_checkpoint(const struct store *store); /* SOFT reached */
+bool store_has_changes(
+    const struct store *store); /* applied > durable, whether on its way or not */
+
+/* A checkpoint: begin on the loop thread, write on any, end on the loop thread with write's code.
+ * begin returns false if one is under way or nothing changed. After -ENOSPC write may be called
+ * again before end; end(0) only ends a written one. */
+bool store_checkpoint_begin(struct store *store);
+int store_checkpoint_write(struct store *store);
+void store_checkpoint_end(struct store *store);
+bool store_checkpoint_is_open(const struct store *store);
+
+/* For the checker and tests. */
+struct tree *store_tree(struct store *store);
+struct pager *store_pager(struct store *store);
+void store_hash_add(uint8_t hash[16], const struct tree_record *record);
