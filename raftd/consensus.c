@@ -1,0 +1,377 @@
+#include "consensus.h"
+
+#include "buffer.h"
+#include "file.h"
+#include "logger.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define KEPT_ENTRIES 10000u /* behind storaged's durable index, for followers that lag a little */
+
+struct consensus {
+    struct consensus_options options;
+    struct raft raft;
+    struct raft_update update;
+    struct identity identity;
+    struct hard_state hard_state;
+    struct membership membership; /* in force: the newest in the log */
+    struct log *log;
+    bool announced; /* own addresses are in the membership, or on their way */
+};
+
+static void consensus_fail(struct consensus *consensus, int code, const char *what)
+{
+    consensus->options.on_failed(consensus->options.context, code, what);
+}
+
+/* ---- taking updates apart ---- */
+
+static void consensus_step(struct consensus *consensus, const struct raft_event *event);
+
+static void consensus_save_hard_state(struct consensus *consensus)
+{
+    consensus->hard_state.raft = consensus->raft.hard_state;
+    int code = hard_state_save(&consensus->hard_state);
+    if (code) {
+        consensus_fail(consensus, code, "hard state");
+        return;
+    }
+    consensus_step(consensus, &(struct raft_event){.type = RAFT_ON_HARD_STATE,
+                                                   .term = consensus->hard_state.raft.term});
+}
+
+/* Commands are appended by whoever proposed them (consensus_append): only they know the bytes. */
+static void consensus_append_own(struct consensus *consensus, const struct raft_append *append)
+{
+    struct buffer data = {0};
+    if (append->count == 0 || append->kind == RAFT_COMMAND)
+        return;
+    if (append->kind == RAFT_CONFIGURATION) {
+        consensus->membership.index = append->first_index;
+        membership_encode(&data, &consensus->membership);
+    }
+    log_append(consensus->log, append->term,
+               append->kind == RAFT_NOOP ? ENTRY_NOOP : ENTRY_CONFIGURATION, data.bytes,
+               data.length);
+    buffer_free(&data);
+}
+
+static void consensus_log_role(const struct consensus *consensus)
+{
+    static const char *const names[] = {"", "follower", "candidate", "leader"};
+    if (consensus->raft.role == RAFT_LEADER)
+        logger_info("role", "role=%s term=%llu", names[consensus->raft.role],
+                    (unsigned long long)consensus->raft.hard_state.term);
+}
+
+/* Each part of an update may step the core again, which overwrites it: so what comes later is read
+ * first. */
+static void consensus_step(struct consensus *consensus, const struct raft_event *event)
+{
+    struct raft_update *update = &consensus->update;
+    uint64_t commit_before = consensus->raft.commit_index;
+    raft_step(&consensus->raft, event, update);
+    bool save = update->hard_state_changed;
+    consensus_append_own(consensus, &update->append);
+    if (update->role_changed)
+        consensus_log_role(consensus);
+    for (uint32_t i = 0; i < update->reads_count; i++)
+        consensus->options.on_read(consensus->options.context, update->reads[i],
+                                   update->read_index);
+    if (update->commit_index > commit_before)
+        consensus->options.on_commit(consensus->options.context, update->commit_index);
+    if (save)
+        consensus_save_hard_state(consensus);
+}
+
+/* ---- proposals and reads ---- */
+
+enum raft_outcome consensus_propose(struct consensus *consensus, uint32_t count,
+                                    uint64_t *ret_first_index)
+{
+    consensus_step(consensus, &(struct raft_event){.type = RAFT_ON_PROPOSE, .count = count});
+    if (consensus->update.outcome == RAFT_DONE)
+        *ret_first_index = consensus->update.append.first_index;
+    return consensus->update.outcome;
+}
+
+void consensus_append(struct consensus *consensus, const void *command, size_t command_bytes)
+{
+    log_append(consensus->log, consensus->raft.hard_state.term, ENTRY_COMMAND, command,
+               command_bytes);
+}
+
+enum raft_outcome consensus_read(struct consensus *consensus, uint64_t read)
+{
+    consensus_step(consensus, &(struct raft_event){.type = RAFT_ON_READ, .read = read});
+    return consensus->update.outcome;
+}
+
+/* ---- own addresses ---- */
+
+static void own_server(const struct consensus *consensus, struct raft_server *server)
+{
+    const struct config *config = consensus->options.config;
+    char address[LIMIT_ADDRESS_BYTES_MAX];
+    *server = (struct raft_server){.voter = true};
+    strcpy(server->id, config->node_id);
+    config_address_format(&config->raft_advertise_address, server->raft_address,
+                          sizeof(server->raft_address));
+    config_address_format(&config->http_advertise_address, address, sizeof(address));
+    snprintf(server->http_url, sizeof(server->http_url), "http://%s", address);
+}
+
+/* Addresses that are new, or changed since the last start, are announced as soon as the term has a
+ * commit. */
+static void consensus_announce(struct consensus *consensus)
+{
+    struct raft_server own;
+    struct raft_configuration configuration;
+    if (consensus->announced || !raft_has_committed_own_term(&consensus->raft))
+        return;
+    own_server(consensus, &own);
+    struct membership changed = consensus->membership;
+    for (uint32_t i = 0; i < changed.count; i++)
+        if (changed.numbers[i] == consensus->identity.member_number) {
+            own.voter = changed.servers[i].voter;
+            changed.servers[i] = own;
+        }
+    consensus->announced = true;
+    if (consensus->membership.index && !memcmp(&changed, &consensus->membership, sizeof(changed)))
+        return;
+    membership_to_core(&changed, &configuration);
+    consensus->membership = changed;
+    consensus_step(consensus, &(struct raft_event){.type = RAFT_ON_PROPOSE_MEMBERS,
+                                                   .configuration = &configuration});
+    assert(consensus->update.outcome == RAFT_DONE);
+}
+
+/* ---- the log's word ---- */
+
+static void consensus_on_durable(void *context, uint64_t index)
+{
+    struct consensus *consensus = context;
+    consensus_step(consensus, &(struct raft_event){.type = RAFT_ON_PERSISTED, .index = index});
+    consensus_announce(consensus);
+}
+
+static void consensus_on_log_failed(void *context, int code)
+{
+    consensus_fail(context, code, "log");
+}
+
+void consensus_on_store_durable(struct consensus *consensus, uint64_t durable_index)
+{
+    uint64_t term = 0;
+    if (!consensus->log || durable_index <= KEPT_ENTRIES)
+        return;
+    uint64_t place = log_cut_place(consensus->log, durable_index - KEPT_ENTRIES, &term);
+    if (place == 0 || consensus->membership.index > place)
+        return; /* (its entry must not be cut, and the one before it is not kept: it passes with the
+                   next cut) */
+    consensus->hard_state.cut_index = place;
+    consensus->hard_state.cut_term = term;
+    consensus->hard_state.membership = consensus->membership;
+    int code = hard_state_save(&consensus->hard_state);
+    if (!code)
+        code = log_cut(consensus->log, place);
+    if (code)
+        consensus_fail(consensus, code, "log cut");
+}
+
+/* ---- opening ---- */
+
+static int open_log(struct consensus *consensus, struct error *error)
+{
+    struct log_options options = {
+        .loop = consensus->options.loop,
+        .previous_index = consensus->hard_state.cut_index,
+        .previous_term = consensus->hard_state.cut_term,
+        .on_durable = consensus_on_durable,
+        .on_failed = consensus_on_log_failed,
+        .context = consensus,
+    };
+    uint64_t cut_bytes = 0;
+    memcpy(options.cluster_id, consensus->identity.cluster_id, sizeof(options.cluster_id));
+    int code = log_open(&consensus->log, &options, &cut_bytes, error);
+    if (!code && cut_bytes)
+        logger_warning("log_tail_cut", "last_index=%llu bytes=%llu",
+                       (unsigned long long)log_last_index(consensus->log),
+                       (unsigned long long)cut_bytes);
+    return code;
+}
+
+struct membership_find {
+    struct membership membership;
+    int code;
+};
+
+static bool membership_on_record(void *context, const struct record *record)
+{
+    struct membership_find *find = context;
+    struct wire_reader body = wire_reader_of(record->data, record->data_bytes);
+    find->code = membership_decode(&body, &find->membership);
+    find->membership.index = record->index;
+    return false;
+}
+
+static int find_membership(struct consensus *consensus, struct error *error)
+{
+    uint64_t index = log_configuration_index(consensus->log);
+    consensus->membership = consensus->hard_state.membership;
+    if (index <= consensus->membership.index)
+        return 0;
+    struct membership_find find = {.code = -EPROTO};
+    int code = log_read(consensus->log, index, index, membership_on_record, &find);
+    if (code || find.code)
+        return error_set(error, -EBADMSG, "the configuration at log index %llu makes no sense",
+                         (unsigned long long)index);
+    consensus->membership = find.membership;
+    return 0;
+}
+
+static bool has_log_files(void)
+{
+    bool found = false;
+    DIR *directory = opendir("raft");
+    for (struct dirent *entry = directory ? readdir(directory) : NULL; entry;
+         entry = readdir(directory)) {
+        size_t length = strlen(entry->d_name);
+        found = found || (length == 24 && !strcmp(entry->d_name + 20, ".log"));
+    }
+    if (directory)
+        (void)closedir(directory);
+    return found;
+}
+
+/* The identity is written last: it is what makes a state of these files. */
+static int bootstrap(struct consensus *consensus, struct error *error)
+{
+    struct hard_state state = {0};
+    state.membership.count = 1;
+    state.membership.numbers[0] = 1;
+    own_server(consensus, &state.membership.servers[0]);
+    int code = file_sync_directory("raft.create", ".");
+    if (!code)
+        code = hard_state_save(&state);
+    if (!code)
+        code = identity_make(&consensus->identity, consensus->options.config->node_id);
+    if (!code)
+        code = identity_save(&consensus->identity);
+    if (code)
+        return error_set_errno(error, code, "cannot write raft/");
+    consensus->hard_state = state;
+    logger_info("bootstrapped", "node_id=%s", consensus->options.config->node_id);
+    return 0;
+}
+
+/* 0 with *ret_member telling whether this node belongs to a cluster. */
+static int open_state(struct consensus *consensus, bool *ret_member, struct error *error)
+{
+    int code = identity_load(&consensus->identity, consensus->options.config->node_id, error);
+    *ret_member = true;
+    if (!code) {
+        code = hard_state_load(&consensus->hard_state, error);
+        if (code == -ENOENT)
+            code = error_set(error, -EBADMSG,
+                             "raft/hard_state is missing, but raft/identity is there");
+        return code;
+    }
+    if (code != -ENOENT)
+        return code;
+    if (has_log_files())
+        return error_set(error, -EBADMSG, "raft/identity is missing, but log files are there");
+    *ret_member = consensus->options.config->bootstrap;
+    return *ret_member ? bootstrap(consensus, error) : 0;
+}
+
+static void start_core(struct consensus *consensus)
+{
+    struct raft_start start = {
+        .self = consensus->identity.member_number,
+        .hard_state = consensus->hard_state.raft,
+        .last_index = log_last_index(consensus->log),
+        .last_term = log_last_term(consensus->log),
+        .commit_index = consensus->hard_state.cut_index,
+    };
+    membership_to_core(&consensus->membership, &start.configuration);
+    raft_init(&consensus->raft, &start);
+}
+
+int consensus_open(struct consensus **ret_consensus, const struct consensus_options *options,
+                   struct error *error)
+{
+    struct consensus *consensus = memory_new_zeroed(1, sizeof(*consensus));
+    bool member = false;
+    consensus->options = *options;
+    consensus->raft.role = RAFT_FOLLOWER;
+    int code = mkdir("raft", 0700) < 0 && errno != EEXIST ? -errno : 0;
+    if (code)
+        error_set_errno(error, code, "cannot make raft/");
+    if (!code)
+        code = open_state(consensus, &member, error);
+    if (!code && member)
+        code = open_log(consensus, error);
+    if (!code && member)
+        code = find_membership(consensus, error);
+    if (!code && member && log_last_term(consensus->log) > consensus->hard_state.raft.term)
+        code = error_set(error, -EBADMSG,
+                         "raft/hard_state is older than the log: term %llu, the log has %llu",
+                         (unsigned long long)consensus->hard_state.raft.term,
+                         (unsigned long long)log_last_term(consensus->log));
+    if (code) {
+        consensus_close(consensus);
+        return code;
+    }
+    if (member)
+        start_core(consensus);
+    *ret_consensus = consensus;
+    return 0;
+}
+
+void consensus_start(struct consensus *consensus)
+{
+    if (!consensus->log)
+        return;
+    consensus_step(consensus, &(struct raft_event){.type = RAFT_ON_TICK});
+    log_flush(consensus->log);
+}
+
+void consensus_close(struct consensus *consensus)
+{
+    if (!consensus)
+        return;
+    log_close(consensus->log);
+    free(consensus);
+}
+
+const struct raft *consensus_raft(const struct consensus *consensus)
+{
+    return &consensus->raft;
+}
+
+const struct identity *consensus_identity(const struct consensus *consensus)
+{
+    return &consensus->identity;
+}
+
+const struct membership *consensus_membership(const struct consensus *consensus)
+{
+    return &consensus->membership;
+}
+
+const struct hard_state *consensus_hard_state(const struct consensus *consensus)
+{
+    return &consensus->hard_state;
+}
+
+struct log *consensus_log(const struct consensus *consensus)
+{
+    return consensus->log;
+}

@@ -1,0 +1,308 @@
+#include "feed.h"
+
+#include "apply.h"
+#include "buffer.h"
+#include "datadir.h"
+#include "limits.h"
+#include "logger.h"
+#include "message.h"
+#include "status.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ASK_MS_MAX 10000u
+#define BUSY_PAUSE_MS 10u
+#define DURABLE_POLL_MS 1000u /* while storaged has more applied than durable and nothing is fed   \
+                               */
+
+enum feed_state { FEED_DOWN, FEED_ASKING, FEED_FEEDING };
+
+struct feed_call {
+    struct feed *feed; /* NULL: free */
+    uint64_t first_index;
+};
+
+struct feed {
+    struct feed_options options;
+    struct bus_client *client;
+    enum feed_state state;
+    bool asked;                            /* a STORE_STATUS is in flight */
+    uint64_t next_index;                   /* of the next APPLY */
+    uint64_t applied_index, durable_index; /* as storaged said last */
+    struct feed_call calls[FEED_CALLS_MAX];
+    unsigned calls_count;
+    uint64_t down_since_ms;
+    struct loop_timer ask_timer;
+    struct buffer apply;
+};
+
+static void feed_ask(void *context);
+
+/* ---- storaged's position ---- */
+
+static void feed_note(struct feed *feed, uint64_t applied_index, uint64_t durable_index)
+{
+    if (feed->state == FEED_FEEDING && applied_index < feed->applied_index && feed->calls_count > 0)
+        return; /* an answer that an APPLIED overtook */
+    feed->applied_index = applied_index;
+    struct log *log = consensus_log(feed->options.consensus);
+    log_forget(log, applied_index);
+    if (durable_index != feed->durable_index) {
+        feed->durable_index = durable_index;
+        consensus_on_store_durable(feed->options.consensus, durable_index);
+    }
+    if (applied_index > durable_index && !feed->ask_timer.place)
+        loop_timer_set(feed->options.loop, &feed->ask_timer,
+                       loop_now_ms(feed->options.loop) + DURABLE_POLL_MS, feed_ask, feed);
+}
+
+/* conure.db and the log must overlap: else one of them was removed or comes from elsewhere. */
+static bool feed_check_place(struct feed *feed, uint64_t applied_index)
+{
+    char reason[256];
+    const struct log *log = consensus_log(feed->options.consensus);
+    unsigned long long first = log_first_index(log), last = log_last_index(log);
+    if (applied_index > last)
+        snprintf(reason, sizeof(reason),
+                 "conure.db has applied index %llu, but the log in raft/ ends at %llu: raft/ was "
+                 "removed, cut or exchanged",
+                 (unsigned long long)applied_index, last);
+    else if (applied_index + 1 < first)
+        snprintf(reason, sizeof(reason),
+                 "conure.db has applied index %llu, but the log in raft/ begins at %llu: conure.db "
+                 "was removed or exchanged",
+                 (unsigned long long)applied_index, first);
+    else
+        return true;
+    feed->options.on_foreign(feed->options.context, reason);
+    return false;
+}
+
+static void feed_on_status(void *context, enum bus_end end, uint16_t type, struct wire_reader *body)
+{
+    struct feed *feed = context;
+    struct store_status status;
+    feed->asked = false;
+    if (feed->state == FEED_DOWN || end == BUS_PEER_GONE)
+        return;
+    if (end != BUS_REPLIED || type != PROTO_STORE_STATUS_OK || store_status_decode(body, &status)) {
+        feed_ask(feed);
+        return;
+    }
+    if (feed->state == FEED_ASKING) {
+        if (!feed_check_place(feed, status.applied_index))
+            return;
+        proposals_on_skipped(feed->options.proposals, status.applied_index);
+        feed->next_index = status.applied_index + 1;
+        feed->state = FEED_FEEDING;
+        logger_info("feeding", "from_index=%llu", (unsigned long long)feed->next_index);
+    }
+    feed_note(feed, status.applied_index, status.durable_index);
+}
+
+/* Also the poll for the durable index while nothing is fed: the answer of an APPLY would carry it.
+ */
+static void feed_ask(void *context)
+{
+    struct feed *feed = context;
+    bool poll = feed->state == FEED_FEEDING;
+    if (feed->state == FEED_DOWN || feed->asked || feed->calls_count > 0)
+        return;
+    if (poll && feed->applied_index == feed->durable_index)
+        return;
+    uint64_t deadline_ms = loop_now_ms(feed->options.loop) + ASK_MS_MAX;
+    feed->asked =
+        !bus_call(feed->client, PROTO_STORE_STATUS, NULL, deadline_ms, feed_on_status, feed);
+}
+
+/* Stops feeding; asks once the calls in flight have come to their ends. */
+static void feed_resync(struct feed *feed, unsigned pause_ms)
+{
+    if (feed->state == FEED_DOWN)
+        return;
+    feed->state = FEED_ASKING;
+    if (feed->calls_count == 0)
+        loop_timer_set(feed->options.loop, &feed->ask_timer,
+                       loop_now_ms(feed->options.loop) + pause_ms, feed_ask, feed);
+}
+
+/* ---- APPLY ---- */
+
+static bool feed_on_applied(struct feed *feed, uint64_t first_index, uint16_t type,
+                            struct wire_reader *body, uint16_t *ret_status)
+{
+    struct applied_head head;
+    struct message_list list;
+    const uint8_t *result;
+    size_t result_bytes;
+    if (type != PROTO_APPLIED || applied_decode(body, &head, &list))
+        return false;
+    *ret_status = head.status;
+    if (head.status != PROTO_STATUS_OK)
+        return false;
+    for (uint64_t index = first_index; applied_next(&list, &result, &result_bytes); index++)
+        proposals_on_applied(feed->options.proposals, index, result, result_bytes);
+    feed_note(feed, head.applied_index, head.durable_index);
+    return true;
+}
+
+static void feed_on_reply(void *context, enum bus_end end, uint16_t type, struct wire_reader *body)
+{
+    struct feed_call *call = context;
+    struct feed *feed = call->feed;
+    uint16_t status = PROTO_STATUS_OK;
+    call->feed = NULL;
+    feed->calls_count--;
+    if (end == BUS_PEER_GONE)
+        return; /* the edge is going down: feed_on_down follows */
+    if (end == BUS_REPLIED && feed_on_applied(feed, call->first_index, type, body, &status) &&
+        feed->state == FEED_FEEDING)
+        return;
+    feed_resync(feed, status == PROTO_STATUS_BUSY ? BUSY_PAUSE_MS : 0);
+}
+
+static bool feed_add_record(void *context, const struct record *record)
+{
+    struct feed *feed = context;
+    struct apply_entry entry = {.term = record->term,
+                                .kind = record->kind,
+                                .data = record->data,
+                                .data_bytes = record->data_bytes};
+    apply_add(&feed->apply, &entry);
+    return feed->apply.length < LIMIT_BATCH_BYTES_SOFT &&
+           apply_count(&feed->apply) < LIMIT_BATCH_RECORDS_MAX;
+}
+
+/* One APPLY from next_index on. False if it could not be sent. */
+static bool feed_send(struct feed *feed, uint64_t commit_index)
+{
+    apply_begin(&feed->apply, feed->next_index);
+    int code = log_read(consensus_log(feed->options.consensus), feed->next_index, commit_index,
+                        feed_add_record, feed);
+    if (code) {
+        feed->options.on_foreign(feed->options.context, "the log was damaged while it was in use");
+        return false;
+    }
+    struct feed_call *call = feed->calls;
+    while (call->feed)
+        call++; /* the caller saw that one is free */
+    *call = (struct feed_call){.feed = feed, .first_index = feed->next_index};
+    uint64_t deadline_ms = loop_now_ms(feed->options.loop) + FEED_APPLY_MS_MAX;
+    if (bus_call(feed->client, PROTO_APPLY, &feed->apply, deadline_ms, feed_on_reply, call)) {
+        call->feed = NULL;
+        return false;
+    }
+    feed->calls_count++;
+    feed->next_index += apply_count(&feed->apply);
+    return true;
+}
+
+void feed_flush(struct feed *feed)
+{
+    uint64_t commit_index = consensus_raft(feed->options.consensus)->commit_index;
+    bool sent = false;
+    while (feed->state == FEED_FEEDING && feed->next_index <= commit_index &&
+           feed->calls_count < FEED_CALLS_MAX &&
+           !(sent && feed->apply.length < LIMIT_BATCH_BYTES_SOFT)) {
+        sent = feed_send(feed, commit_index);
+        if (!sent)
+            break;
+    }
+    buffer_clear(&feed->apply, 2 * LIMIT_BATCH_BYTES_SOFT);
+}
+
+/* ---- the edge ---- */
+
+static int feed_on_welcome(void *context, struct wire_reader *body, uint64_t *ret_epoch)
+{
+    struct feed *feed = context;
+    struct hello peer;
+    struct error error = {""};
+    char reason[ERROR_TEXT_BYTES + 8];
+    int code = hello_decode(body, &peer);
+    if (!code)
+        code = hello_check(feed->options.hello, &peer, PROTO_ROLE_STORAGED, &error);
+    if (code)
+        logger_error("storaged_refused", "reason=%s",
+                     logger_quoted(reason, sizeof(reason), error.text));
+    else
+        *ret_epoch = peer.boot_epoch;
+    return code;
+}
+
+static void feed_on_up(void *context)
+{
+    struct feed *feed = context;
+    feed->state = FEED_ASKING;
+    feed_ask(feed);
+}
+
+static void feed_on_down(void *context)
+{
+    struct feed *feed = context;
+    feed->state = FEED_DOWN;
+    feed->asked = false;
+    feed->down_since_ms = loop_now_ms(feed->options.loop);
+    loop_timer_cancel(feed->options.loop, &feed->ask_timer);
+    logger_warning("storaged_away", "applied_index=%llu", (unsigned long long)feed->applied_index);
+}
+
+int feed_new(struct feed **ret_feed, const struct feed_options *options, struct error *error)
+{
+    struct feed *feed = memory_new_zeroed(1, sizeof(*feed));
+    struct buffer hello = {0};
+    feed->options = *options;
+    feed->down_since_ms = loop_now_ms(options->loop);
+    hello_encode(&hello, options->hello);
+    struct bus_client_options client = {
+        .loop = options->loop,
+        .url = DATADIR_STORAGED_URL,
+        .hello = hello.bytes,
+        .hello_bytes = hello.length,
+        .on_welcome = feed_on_welcome,
+        .on_up = feed_on_up,
+        .on_down = feed_on_down,
+        .context = feed,
+    };
+    int code = bus_client_new(&feed->client, &client, error);
+    buffer_free(&hello);
+    if (code) {
+        free(feed);
+        return code;
+    }
+    *ret_feed = feed;
+    return 0;
+}
+
+void feed_free(struct feed *feed)
+{
+    if (!feed)
+        return;
+    loop_timer_cancel(feed->options.loop, &feed->ask_timer);
+    bus_client_free(feed->client);
+    buffer_free(&feed->apply);
+    free(feed);
+}
+
+bool feed_is_up(const struct feed *feed)
+{
+    return feed->state != FEED_DOWN;
+}
+
+bool feed_is_hopeful(const struct feed *feed)
+{
+    return feed_is_up(feed) ||
+           loop_now_ms(feed->options.loop) - feed->down_since_ms < FEED_GRACE_MS;
+}
+
+uint64_t feed_applied_index(const struct feed *feed)
+{
+    return feed->applied_index;
+}
+
+uint64_t feed_durable_index(const struct feed *feed)
+{
+    return feed->durable_index;
+}
