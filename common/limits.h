@@ -1,6 +1,12 @@
 /* Every bound of the system in one place: its value, the reason, and what happens at it (invariant
  * 10). Bytes, counts and milliseconds are different words; the unit stands before the qualifier. */
-#pragma once
+
+/* The compiler's own <limits.h> looks for the C library's by #include_next and may find this file
+ * first: pass it on. (So no #pragma once here.) */
+#include_next <limits.h>
+
+#ifndef CONURE_LIMITS_H
+#define CONURE_LIMITS_H
 
 /* Keys and values. Over the limit: 413, nothing stored. */
 #define LIMIT_KEY_BYTES_CAP 1024u         /* four keys fit a 4 KiB page: a branch always fans out */
@@ -53,3 +59,5 @@ _Static_assert(LIMIT_BATCH_BYTES_SOFT + LIMIT_VALUE_BYTES_CAP + LIMIT_KEY_BYTES_
                "a closed batch with one largest value must fit a frame");
 _Static_assert(LIMIT_BUS_CALLS_MAX * 2 <= LIMIT_BUS_QUEUE_FRAMES,
                "replies to all calls in flight must fit nng's queue of a pipe");
+
+#endif

@@ -1,1 +1,0 @@
-extern int launch_placeholder; int launch_placeholder;

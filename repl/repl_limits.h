@@ -1,0 +1,22 @@
+/* Bounds of the REPL: value, reason, and what happens at it. */
+#pragma once
+
+#include "limits.h"
+
+#define REPL_SERVERS_MAX 16u   /* as many seeds as a node takes; more: refused */
+#define REPL_WORDS_MAX 64u     /* a command has a handful; more: the line is refused */
+#define REPL_REDIRECTS_MAX 5u  /* to the leader is one, an election may add some; then given up */
+#define REPL_TIMEOUT_MS 10000u /* --timeout's default: twice what a node takes for a write */
+#define REPL_TIMEOUT_MS_MAX 3600000u
+#define REPL_CONNECT_MS_MAX 3000u /* a silent host must leave time for the next server */
+
+/* A script's line: the largest value with each byte as \xNN, and its key. Longer: the script ends.
+ */
+#define REPL_LINE_BYTES_MAX (4u * (LIMIT_VALUE_BYTES_CAP + LIMIT_KEY_BYTES_CAP) + 256u)
+/* A server's answer: the largest value, or a status page. Longer: not read on, a failure. */
+#define REPL_ANSWER_BYTES_MAX (LIMIT_VALUE_BYTES_CAP + (64u << 10))
+/* A server's URL and behind it the longest path and query a node takes. */
+#define REPL_URL_BYTES_MAX (LIMIT_URL_BYTES_MAX + LIMIT_HTTP_URI_BYTES_MAX)
+
+#define REPL_HISTORY_LINES_MAX 1000       /* the oldest are forgotten */
+#define REPL_HISTORY_LINE_BYTES_MAX 4096u /* a longer line is not remembered */
