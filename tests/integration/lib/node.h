@@ -1,0 +1,59 @@
+/* A node of real processes for a test: a temporary data directory, free ports, conure-launch with its log in a file. Everything that was started is ended and removed when the test's process ends, however
+ * it ends (node_new forks a guardian that outlives a crash). */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct node {
+    char folder[64];  /* holds node.yaml, launch.log and data/ */
+    char config[96];
+    char log[96];
+    char data[96];
+    char url[64];     /* http://127.0.0.1:PORT */
+    uint16_t http_port, raft_port;
+    pid_t pid;        /* of conure-launch; 0: not running */
+};
+
+/* Milliseconds of a monotonic clock. */
+uint64_t now_ms(void);
+
+/* The path of a binary of this build, from $CONURE_BIN. */
+const char *binary(const char *name);
+
+/* Waits until the condition holds, at most `wait_ms`; fails the test with the log's tail otherwise. */
+#define NODE_WAIT(node, condition, wait_ms)                                                        \
+    do {                                                                                           \
+        uint64_t until_ms_ = now_ms() + (wait_ms);                                                 \
+        while (!(condition) && now_ms() < until_ms_)                                               \
+            node_pause();                                                                          \
+        if (!(condition))                                                                          \
+            node_fail(node, __FILE__, __LINE__, "waited " #wait_ms " ms for " #condition);         \
+    } while (0)
+
+void node_pause(void); /* 5 ms between two looks at a condition */
+void node_fail(const struct node *node, const char *file, int line, const char *what) __attribute__((noreturn));
+
+/* Makes folder and node.yaml (with `more` behind the usual lines); starts nothing. */
+void node_new(struct node *node, const char *more);
+/* Starts conure-launch and waits until /readyz says 200. */
+void node_start(struct node *node);
+/* SIGTERM; waits for exit 0 and that none of the daemons is left. */
+void node_stop(struct node *node);
+/* kill -9 of the launcher and all daemons. */
+void node_kill_all(struct node *node);
+/* Stops what runs and removes the folder. */
+void node_free(struct node *node);
+
+bool node_is_ready(const struct node *node);
+/* Pid of a daemon as the launcher's status says, 0 if it has none now. */
+pid_t node_daemon_pid(const struct node *node, const char *daemon);
+/* Runs `conure-launch --config ... WORDS`, output in *ret_output (caller's, of output_bytes); returns its exit code. */
+int node_launch_command(const struct node *node, const char *words, char *ret_output, unsigned output_bytes);
+/* How many lines of the launcher's log have all of these parts (NULL: ignored). */
+unsigned node_log_count(const struct node *node, const char *a, const char *b, const char *c);
+
+/* Runs a shell command, output (both streams) into the buffer; returns the exit code. */
+int run_command(char *ret_output, unsigned output_bytes, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));

@@ -1,0 +1,65 @@
+/* Daemons restarted by the user under load: nobody is refused. */
+#include "../unit/unit.h"
+
+#include "lib/client.h"
+#include "lib/load.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define RESTARTS 10u
+
+/* Keep-alive clients at full speed; httpd's drain answers each and closes, so even a reset would be a failure here. */
+START_TEST(test_restart_httpd_under_load_fails_no_request)
+{
+    struct node node;
+    struct records records;
+    char output[4096];
+    records_load(&records, 60000);
+    node_new(&node, NULL);
+    node_start(&node);
+    struct load put = {.node = &node, .records = &records, .kind = LOAD_PUT, .title = "put under restarts"};
+    load_start(&put);
+    for (unsigned i = 0; i < RESTARTS; i++) {
+        int code = node_launch_command(&node, "restart httpd", output, sizeof(output));
+        ck_assert_msg(code == 0, "%s", output);
+    }
+    unsigned under_load = put.done;
+    load_wait(&put);
+    fprintf(stderr, "%u restarts during %u of %zu requests, slowest %llu ms\n", RESTARTS, under_load, records.count,
+            (unsigned long long)put.ms_max);
+    ck_assert_uint_lt(under_load, records.count);
+    records_free(&records);
+    node_free(&node);
+}
+END_TEST
+
+START_TEST(test_stopped_raftd_is_503_and_started_again_serves)
+{
+    struct node node;
+    char output[4096];
+    node_new(&node, NULL);
+    node_start(&node);
+    struct client *client = client_new(node.url, 10000);
+    ck_assert_int_eq(client_do(client, "PUT", "/kv/a", "1", 1, NULL).status, 200);
+    ck_assert_int_eq(node_launch_command(&node, "stop raftd", output, sizeof(output)), 0);
+    struct answer answer = client_do(client, "PUT", "/kv/a", "2", 1, NULL);
+    ck_assert_int_eq(answer.status, 503);
+    ck_assert_str_eq(answer.retry_after, "1");
+    ck_assert_ptr_nonnull(strstr(answer.body, "\"leader\":\"\""));
+    ck_assert_int_eq(client_do(client, "GET", "/kv/a", NULL, 0, NULL).status, 503);
+    ck_assert_int_eq(client_do(client, "GET", "/kv/a?stale=1", NULL, 0, NULL).status, 200);
+    ck_assert_int_eq(client_do(client, "GET", "/readyz", NULL, 0, NULL).status, 503);
+    ck_assert_int_eq(client_do(client, "GET", "/livez", NULL, 0, NULL).status, 200);
+    ck_assert_int_eq(node_launch_command(&node, "start raftd", output, sizeof(output)), 0);
+    NODE_WAIT(&node, node_is_ready(&node), 10000);
+    answer = client_do(client, "GET", "/kv/a", NULL, 0, NULL);
+    ck_assert_int_eq(answer.status, 200);
+    ck_assert_str_eq(answer.body, "1");
+    client_free(client);
+    node_free(&node);
+}
+END_TEST
+
+UNIT_MAIN("restart", test_restart_httpd_under_load_fails_no_request,
+          test_stopped_raftd_is_503_and_started_again_serves)
