@@ -16,6 +16,8 @@
 #include "hello.h"
 #include "loop.h"
 
+#define HTTPD_EDGES_MS_MAX                                                                         \
+    500u /* a start waits this long for raftd and storaged before it accepts */
 #define HTTPD_DRAIN_MS_MAX                                                                         \
     2000u /* a stop waits this long for connections to take their last answer */
 #define HTTPD_DRAIN_IDLE_MS 300u /* and this long for one that says nothing */

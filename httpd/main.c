@@ -37,8 +37,12 @@ static void on_stop_signal(void *context, int signal_number)
 {
     struct httpd *httpd = context;
     (void)signal_number;
-    if (httpd->draining)
+    if (httpd->draining || !httpd->server) {
+        loop_stop(
+            httpd->loop,
+            EXIT_CODE_OK); /* the second one hurries; one before serving has nothing to wait for */
         return;
+    }
     httpd->draining = true;
     drain_until_ms = loop_now_ms(httpd->loop) + HTTPD_DRAIN_MS_MAX;
     server_drain(httpd->server);
@@ -83,6 +87,16 @@ static int prepare(struct httpd *httpd, int *ret_listen_fd, struct error *error)
     return code;
 }
 
+/* Clients wait in the backlog until the node behind can serve them, so that a restart of httpd
+ * shows no one a 503; not for long, so that a node without raftd says so. */
+static void wait_for_edges(struct httpd *httpd)
+{
+    uint64_t until_ms = clock_monotonic_ms() + HTTPD_EDGES_MS_MAX;
+    while (clock_monotonic_ms() < until_ms &&
+           !(bus_client_is_up(httpd->raftd) && bus_client_is_up(httpd->storaged)))
+        loop_turn(httpd->loop, 20);
+}
+
 static int start(struct httpd *httpd, int listen_fd, struct error *error)
 {
     httpd->hello = hello_of(PROTO_ROLE_HTTPD, clock_boot_epoch(), httpd->config->node_id);
@@ -90,6 +104,8 @@ static int start(struct httpd *httpd, int listen_fd, struct error *error)
     httpd->reads = reads_new(httpd);
     httpd->inquiries = inquiries_new(httpd);
     int code = httpd_dial(httpd, error);
+    if (!code)
+        wait_for_edges(httpd);
     if (!code)
         code = server_new(&httpd->server, httpd, listen_fd, error);
     loop_at_turn_end(httpd->loop, at_turn_end, httpd);

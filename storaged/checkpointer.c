@@ -163,27 +163,45 @@ int checkpointer_new(struct checkpointer **ret_checkpointer, struct loop *loop, 
     return 0;
 }
 
-/* What the thread has under way, waited for. 0 also if there is nothing. */
-static int checkpointer_wait(struct checkpointer *checkpointer)
+/* Waits for what the thread has under way. True if it wrote the open checkpoint and nobody has
+ * ended that yet; *ret_code is its outcome. */
+static bool checkpointer_wait(struct checkpointer *checkpointer, int *ret_code)
 {
     (void)pthread_mutex_lock(&checkpointer->mutex);
     while (checkpointer->work == WORK_WRITE)
         (void)pthread_cond_wait(&checkpointer->changed, &checkpointer->mutex);
-    int code = checkpointer->work == WORK_WRITTEN ? checkpointer->code : 0;
+    bool written = checkpointer->work == WORK_WRITTEN;
+    *ret_code = written ? checkpointer->code : 0;
     (void)pthread_mutex_unlock(&checkpointer->mutex);
+    return written && *ret_code == 0;
+}
+
+/* A checkpoint may be open and not written, if it did not fit the disk before: it ends only once it
+ * is on the disk. */
+static int checkpointer_write_rest(struct checkpointer *checkpointer)
+{
+    int code;
+    bool written = checkpointer_wait(checkpointer, &code);
+    if (code && code != -ENOSPC && code != -EDQUOT)
+        return code;
+    code = 0;
+    if (store_checkpoint_is_open(checkpointer->store) && !written)
+        code = store_checkpoint_write(checkpointer->store);
+    if (code)
+        return code;
+    if (store_checkpoint_is_open(checkpointer->store))
+        store_checkpoint_end(checkpointer->store);
+    if (!store_checkpoint_begin(checkpointer->store))
+        return 0;
+    code = store_checkpoint_write(checkpointer->store);
+    if (!code)
+        store_checkpoint_end(checkpointer->store);
     return code;
 }
 
 int checkpointer_finish(struct checkpointer *checkpointer)
 {
-    int code = checkpointer_wait(checkpointer);
-    if (!code && store_checkpoint_is_open(checkpointer->store))
-        store_checkpoint_end(checkpointer->store);
-    if (!code && store_checkpoint_begin(checkpointer->store)) {
-        code = store_checkpoint_write(checkpointer->store);
-        if (!code)
-            store_checkpoint_end(checkpointer->store);
-    }
+    int code = checkpointer_write_rest(checkpointer);
     loop_timer_cancel(checkpointer->loop, &checkpointer->timer);
     loop_unwatch(checkpointer->loop, checkpointer->done_source);
     checkpointer_hand_over(checkpointer, WORK_STOP);

@@ -17,6 +17,7 @@ static void storaged_end_damaged(struct storaged *storaged)
     char reason[600];
     logger_error("damaged", "reason=%s",
                  logger_quoted(reason, sizeof(reason), store_damage(storaged->store)));
+    storaged->damaged = true;
     loop_stop(storaged->loop, EXIT_CODE_PERMANENT);
 }
 
@@ -52,7 +53,7 @@ static int storaged_on_apply(struct storaged *storaged, struct bus_request *requ
     applied_begin(&storaged->reply);
     if (first_index != store_applied_index(storaged->store) + 1) {
         head.status = PROTO_STATUS_GAP;
-    } else if (store_is_full(storaged->store)) {
+    } else if (storaged->damaged || store_is_full(storaged->store)) {
         head.status = PROTO_STATUS_BUSY;
     } else if (!storaged_apply_list(storaged, &list)) {
         storaged_end_damaged(storaged);
@@ -137,8 +138,9 @@ static int storaged_on_hello(void *context, struct wire_reader *body, uint32_t *
 static void storaged_at_turn_end(void *context)
 {
     struct storaged *storaged = context;
-    if (!storaged->applied_some)
-        return;
+    if (!storaged->applied_some || storaged->damaged)
+        return; /* half a change may be in memory: it must not get into a checkpoint (invariant 5)
+                 */
     storaged->applied_some = false;
     reads_on_applied(storaged->reads);
     checkpointer_consider(storaged->checkpointer);

@@ -15,7 +15,9 @@
 
 static const char *check_path;
 static const struct config_flag flags[] = {
-    {"check", "FILE", "verify a tree file, print findings, exit 0 if it is clean and 1 if not",
+    {"check", "FILE",
+     "verify a tree file, print findings, exit 0 if it is clean, 1 if not, 2 if it cannot be "
+     "opened",
      &check_path},
     {NULL},
 };
@@ -48,7 +50,7 @@ static int run_check(const char *path)
     long findings = verify_file(path, check_on_finding, check_on_progress, NULL, &error);
     if (findings < 0) {
         fprintf(stderr, "conure-storaged: %s\n", error.text);
-        return EXIT_CODE_FAILURE;
+        return EXIT_CODE_USAGE;
     }
     printf("%s: %s (%ld findings)\n", path, findings ? "damaged" : "clean", findings);
     return findings ? EXIT_CODE_FAILURE : EXIT_CODE_OK;

@@ -25,7 +25,7 @@ enum meta_outcome {
 
 /* Fills a whole page, sealed. It belongs at page number transaction % 2. */
 void meta_encode(uint8_t page[PAGE_BYTES], const struct meta *meta);
-/* `number` is where the page was read; `file_pages` bounds what it may point to. 0 or a meta_outcome;
- * *ret_version is set if the page is a whole meta page of any version. */
+/* `number` is where the page was read; `file_pages` bounds what it may point to. 0 or a
+ * meta_outcome; *ret_version is set if the page is a whole meta page of any version. */
 int meta_decode(const uint8_t page[PAGE_BYTES], uint64_t number, uint64_t file_pages,
                 struct meta *ret_meta, uint32_t *ret_version);

@@ -204,7 +204,8 @@ static bool record_is_sound(const uint8_t *page, unsigned slot, unsigned heap)
     size_t fixed = branch ? BRANCH_RECORD_BYTES : LEAF_RECORD_BYTES;
     if (offset < heap || offset + fixed > PAGE_BYTES)
         return false;
-    if (offset + record_bytes_of(page, page + offset) > PAGE_BYTES)
+    size_t bytes = record_bytes_of(page, page + offset);
+    if (offset + bytes > PAGE_BYTES || bytes > RECORD_BYTES_MAX)
         return false;
     size_t key_bytes = node_key(page, slot).length;
     if (key_bytes > LIMIT_KEY_BYTES_CAP || (key_bytes == 0) != (branch && slot == 0))
@@ -220,8 +221,11 @@ bool node_is_sound(const uint8_t *page)
         return false;
     if (page_type(page) == PAGE_BRANCH && count == 0)
         return false;
-    for (unsigned slot = 0; slot < count; slot++)
+    size_t record_bytes = 0;
+    for (unsigned slot = 0; slot < count; slot++) {
         if (!record_is_sound(page, slot, heap))
             return false;
-    return true;
+        record_bytes += node_record_bytes(page, slot);
+    }
+    return heap + dead_bytes(page) + record_bytes == PAGE_BYTES; /* so no two overlap in sum */
 }

@@ -1,7 +1,9 @@
-/* Branches and leaves as slotted pages: records in key order behind an array of offsets (page.h). Owner: storaged.
+/* Branches and leaves as slotted pages: records in key order behind an array of offsets (page.h).
+ * Owner: storaged.
  *
- * Pure functions on one page in memory; nothing here allocates, reads files, or knows the tree. A page that came from disk is
- * checked once by node_is_sound before any other function sees it: they assert, they do not check. */
+ * Pure functions on one page in memory; nothing here allocates, reads files, or knows the tree. A
+ * page that came from disk is checked once by node_is_sound before any other function sees it: they
+ * assert, they do not check. */
 #pragma once
 
 #include "page.h"
@@ -35,7 +37,8 @@ unsigned branch_search(const uint8_t *page, struct node_bytes key);
 /* Bytes of records and slots in use: what a merge or split has to move. */
 size_t node_used_bytes(const uint8_t *page);
 
-/* Puts a record at `slot`; the caller fills the returned bytes. NULL if the page has no room for it, even compacted. */
+/* Puts a record at `slot`; the caller fills the returned bytes. NULL if the page has no room for
+ * it, even compacted. */
 uint8_t *node_insert(uint8_t *page, unsigned slot, size_t record_bytes);
 void node_remove(uint8_t *page, unsigned slot);
 

@@ -1,7 +1,9 @@
-/* The format of conure.db. Owner: storaged. All numbers are little-endian; offsets and sizes are bytes.
+/* The format of conure.db. Owner: storaged. All numbers are little-endian; offsets and sizes are
+ * bytes.
  *
- * The file is a row of 4096-byte pages. Pages 0 and 1 are the two meta pages; the transaction that committed last wrote
- * the one of its parity. All other pages are branches, leaves, overflow runs, free-map runs, or free.
+ * The file is a row of 4096-byte pages. Pages 0 and 1 are the two meta pages; the transaction that
+ * committed last wrote the one of its parity. All other pages are branches, leaves, overflow runs,
+ * free-map runs, or free.
  *
  * PAGE HEADER (every page but the followers in a run)
  *   OFFSET SIZE
@@ -14,7 +16,8 @@
  *   26     2    dead bytes among the records (branch, leaf)
  *   28     4    pages in the run (overflow, free map); 0 else
  *
- * BRANCH and LEAF: from 32 on, count x u16 offsets of records, in key order; records grow down from the page's end.
+ * BRANCH and LEAF: from 32 on, count x u16 offsets of records, in key order; records grow down from
+ * the page's end.
  *
  * BRANCH RECORD: child of the keys >= key and < the next record's key
  *   0      8    child's page number
@@ -31,8 +34,8 @@
  *   -      -    value, or the reference to its run:
  *               0 8 first page, 8 8 the run's transaction, 16 8 XXH3-64 of the value
  *
- * OVERFLOW RUN: contiguous pages, one header, then the value. FREE-MAP RUN: the same with a bitmap, a bit for each page
- * of the file, 1 = not reachable from this transaction's root.
+ * OVERFLOW RUN: contiguous pages, one header, then the value. FREE-MAP RUN: the same with a bitmap,
+ * a bit for each page of the file, 1 = not reachable from this transaction's root.
  *
  * META PAGE (behind the header)
  *   32     8    magic "CONUREDB"
@@ -49,8 +52,8 @@
  *   148    4    configuration bytes
  *   152    -    configuration: raftd's membership, unread here (at most 2048)
  *
- * A value stands inline while its record and slot fill at most half of a page's room: then two records always fit a page, and
- * a split always finds a place. Larger ones go to runs. */
+ * A value stands inline while its record and slot fill at most half of a page's room: then two
+ * records always fit a page, and a split always finds a place. Larger ones go to runs. */
 #pragma once
 
 #include "crc32c.h"
@@ -67,7 +70,13 @@
 #define PAGE_METAS 2u
 #define PAGE_MAGIC "CONUREDB"
 
-enum page_type { PAGE_META = 1, PAGE_BRANCH = 2, PAGE_LEAF = 3, PAGE_OVERFLOW = 4, PAGE_FREE_MAP = 5 };
+enum page_type {
+    PAGE_META = 1,
+    PAGE_BRANCH = 2,
+    PAGE_LEAF = 3,
+    PAGE_OVERFLOW = 4,
+    PAGE_FREE_MAP = 5
+};
 
 #define BRANCH_RECORD_BYTES 18u
 #define LEAF_RECORD_BYTES 16u

@@ -333,18 +333,26 @@ static int pager_write_growth(struct pager *pager)
     return 0;
 }
 
+/* A failed sync says nothing about what is on the disk, so it is never tried again, not even for
+ * want of space (invariant 7). */
+static int pager_sync(struct pager *pager, const char *point)
+{
+    int code = file_sync(point, pager->fd);
+    return code == -ENOSPC || code == -EDQUOT ? -EIO : code;
+}
+
 int pager_write(struct pager *pager)
 {
     int code = pager_write_growth(pager);
     if (!code)
         code = pager_write_pages(pager);
     if (!code)
-        code = file_sync("tree.page.sync", pager->fd);
+        code = pager_sync(pager, "tree.page.sync");
     if (!code)
         code = file_write_at("tree.meta.write", pager->fd, pager->frozen.meta_page, PAGE_BYTES,
                              pager->frozen.transaction % PAGE_METAS * PAGE_BYTES);
     if (!code)
-        code = file_sync("tree.meta.sync", pager->fd);
+        code = pager_sync(pager, "tree.meta.sync");
     return code;
 }
 

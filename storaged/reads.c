@@ -21,7 +21,8 @@ struct reads {
     struct loop *loop;
     struct store *store;
     struct bus_server **server;
-    struct parked *parked;
+    struct parked *parked; /* oldest first */
+    unsigned parked_count;
     struct buffer reply;
 };
 
@@ -36,6 +37,7 @@ struct reads *reads_new(struct loop *loop, struct store *store, struct bus_serve
 
 static void parked_free(struct parked *parked)
 {
+    parked->reads->parked_count--;
     loop_timer_cancel(parked->reads->loop, &parked->timer);
     buffer_free(&parked->body);
     free(parked);
@@ -119,8 +121,13 @@ static void reads_park(struct reads *reads, const struct bus_route *route, struc
     parked->route = *route;
     parked->index_min = index_min;
     buffer_append(&parked->body, body.at, body.left);
-    parked->next = reads->parked;
-    reads->parked = parked;
+    struct parked **last = &reads->parked;
+    while (*last)
+        last = &(*last)->next; /* few: a caller has at most LIMIT_BUS_CALLS_MAX */
+    *last = parked;
+    reads->parked_count++;
+    if (wait_ms > READS_WAIT_MS_MAX)
+        wait_ms = READS_WAIT_MS_MAX;
     loop_timer_set(reads->loop, &parked->timer, loop_now_ms(reads->loop) + wait_ms,
                    parked_on_timeout, parked);
 }
@@ -136,6 +143,8 @@ int reads_on_request(struct reads *reads, struct bus_request *request)
         return code;
     if (index_min <= store_applied_index(reads->store))
         reads_answer(reads, &request->route, list, true);
+    else if (reads->parked_count == READS_PARKED_MAX)
+        reads_answer(reads, &request->route, list, false);
     else
         reads_park(reads, &request->route, body, index_min, wait_ms);
     return 0;

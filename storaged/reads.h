@@ -6,6 +6,9 @@
 #include "loop.h"
 #include "store.h"
 
+#define READS_PARKED_MAX (4 * LIMIT_BUS_CALLS_MAX) /* more are answered as too late */
+#define READS_WAIT_MS_MAX 600000u                  /* the largest barrier_timeout */
+
 struct reads;
 
 struct reads *reads_new(struct loop *loop, struct store *store, struct bus_server **server);

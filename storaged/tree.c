@@ -271,10 +271,17 @@ static void make_room(struct tree *tree, struct tree_path *path, unsigned level,
 
 /* ---- put ---- */
 
-static void record_drop_run(struct tree *tree, const uint8_t *record)
+/* The run is read first: its number and length come from the disk. -EBADMSG. */
+static int record_drop_run(struct tree *tree, const uint8_t *at)
 {
-    if (wire_load_u16(record + 2) & LEAF_FLAG_OVERFLOW)
-        pager_drop(tree->pager, record_run(record), page_run_of_bytes(wire_load_u32(record + 4)));
+    struct tree_record record;
+    record_decode(at, &record);
+    if (!record.is_overflow)
+        return 0;
+    if (record_load_value(tree, at, &record))
+        return -EBADMSG;
+    pager_drop(tree->pager, record_run(at), page_run_of_bytes(record.value.length));
+    return 0;
 }
 
 static void record_write(uint8_t *record, struct node_bytes key, uint64_t revision,
@@ -304,7 +311,8 @@ static uint8_t *put_place(struct tree *tree, struct tree_path *path, struct node
         return NULL;
     unsigned slot = path->slots[tree->depth - 1];
     if (path->found) {
-        record_drop_run(tree, node_record(leaf, slot));
+        if (record_drop_run(tree, node_record(leaf, slot)))
+            return NULL;
         if (node_record_bytes(leaf, slot) == record_bytes)
             return leaf + (node_record(leaf, slot) - leaf);
         node_remove(leaf, slot);
@@ -416,7 +424,8 @@ int tree_remove(struct tree *tree, struct tree_path *path)
     if (!leaf)
         return -EBADMSG;
     unsigned slot = path->slots[tree->depth - 1];
-    record_drop_run(tree, node_record(leaf, slot));
+    if (record_drop_run(tree, node_record(leaf, slot)))
+        return -EBADMSG;
     node_remove(leaf, slot);
     for (unsigned level = tree->depth - 1; level > 0; level--) {
         int code = merge_level(tree, path, level);

@@ -25,7 +25,8 @@ static void kill_daemon(struct node *node, const char *daemon)
     pid_t pid = 0;
     NODE_WAIT(node, (pid = node_daemon_pid(node, daemon)) > 0, 10000);
     ck_assert_int_eq(kill(pid, SIGKILL), 0);
-    NODE_WAIT(node, node_daemon_pid(node, daemon) > 0 && node_daemon_pid(node, daemon) != pid, 15000);
+    NODE_WAIT(node, node_daemon_pid(node, daemon) > 0 && node_daemon_pid(node, daemon) != pid,
+              15000);
     NODE_WAIT(node, node_takes_a_write(node), 10000);
 }
 
@@ -38,8 +39,14 @@ static void run_kills(const char *const *daemons, unsigned daemons_count, bool u
     unsigned *acked = calloc(records.count, sizeof(*acked));
     node_new(&node, NULL);
     node_start(&node);
-    struct load put = {.node = &node, .records = &records, .kind = LOAD_PUT, .attempts = attempts, .acked = acked,
-                       .retry = true, .rate_max = 600, .title = "put under kills"};
+    struct load put = {.node = &node,
+                       .records = &records,
+                       .kind = LOAD_PUT,
+                       .attempts = attempts,
+                       .acked = acked,
+                       .retry = true,
+                       .rate_max = 600,
+                       .title = "put under kills"};
     load_start(&put);
     for (unsigned round = 0; round < KILLS_EACH; round++)
         for (unsigned i = 0; i < daemons_count; i++)
@@ -51,7 +58,8 @@ static void run_kills(const char *const *daemons, unsigned daemons_count, bool u
             (unsigned long long)put.ms_max);
     if (!unknown_allowed)
         ck_assert_uint_eq(put.outcomes_504 + put.broken, 0);
-    struct load check = {.node = &node, .records = &records, .kind = LOAD_CHECK, .acked = acked, .title = "check"};
+    struct load check = {
+        .node = &node, .records = &records, .kind = LOAD_CHECK, .acked = acked, .title = "check"};
     load_run(&check);
     for (unsigned i = 0; i < daemons_count; i++) {
         char child[32];
@@ -74,7 +82,8 @@ START_TEST(test_kill_each_daemon_twenty_times_loses_nothing)
 }
 END_TEST
 
-/* raftd keeps what waits and applies it again: clients see a pause, or 503 for a read, but no unknown outcome. */
+/* raftd keeps what waits and applies it again: clients see a pause, or 503 for a read, but no
+ * unknown outcome. */
 START_TEST(test_kill_storaged_alone_leaves_no_outcome_unknown)
 {
     run_kills((const char *const[]){"storaged"}, 1, false);

@@ -5,11 +5,14 @@
 
 #include <stdio.h>
 
-static void check_all(const struct node *node, struct records *records, bool *deleted, const char *title)
+static void check_all(const struct node *node, struct records *records, bool *deleted,
+                      const char *title)
 {
-    struct load check = {.node = node, .records = records, .kind = LOAD_CHECK, .deleted = deleted, .title = title};
+    struct load check = {
+        .node = node, .records = records, .kind = LOAD_CHECK, .deleted = deleted, .title = title};
     load_run(&check);
-    fprintf(stderr, "%s: %.0f reads/s\n", title, 1000.0 * (double)records->count / (double)check.ms);
+    fprintf(stderr, "%s: %.0f reads/s\n", title,
+            1000.0 * (double)records->count / (double)check.ms);
 }
 
 START_TEST(test_load_every_record_survives_restart_and_kill)
@@ -27,7 +30,11 @@ START_TEST(test_load_every_record_survives_restart_and_kill)
     check_all(&node, &records, NULL, "read back");
     for (size_t i = 0; i < records.count; i += 3)
         deleted[i] = true;
-    struct load delete = {.node = &node, .records = &records, .kind = LOAD_DELETE, .deleted = deleted, .title = "delete a third"};
+    struct load delete = {.node = &node,
+                          .records = &records,
+                          .kind = LOAD_DELETE,
+                          .deleted = deleted,
+                          .title = "delete a third"};
     load_run(&delete);
     check_all(&node, &records, deleted, "after deletes");
     node_stop(&node);
@@ -40,7 +47,8 @@ START_TEST(test_load_every_record_survives_restart_and_kill)
     check_all(&node, &records, deleted, "after kill -9");
     node_stop(&node);
     char output[4096];
-    int code = run_command(output, sizeof(output), "%s --check %s/conure.db", binary("conure-storaged"), node.data);
+    int code = run_command(output, sizeof(output), "%s --check %s/conure.db",
+                           binary("conure-storaged"), node.data);
     ck_assert_msg(code == 0, "%s", output);
     free(deleted);
     records_free(&records);

@@ -1,4 +1,5 @@
-/* The contract of a single node, asked by curl's library: one row a request, in order, on one connection. */
+/* The contract of a single node, asked by curl's library: one row a request, in order, on one
+ * connection. */
 #include "../unit/unit.h"
 
 #include "lib/client.h"
@@ -69,11 +70,11 @@ START_TEST(test_node_keeps_the_contract)
     for (unsigned i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct answer answer = client_do(client, rows[i].method, rows[i].target, rows[i].body,
                                          rows[i].body ? strlen(rows[i].body) : 0, rows[i].header);
-        ck_assert_msg(answer.status == rows[i].status, "%s %s: %d instead of %d: %s", rows[i].method,
-                      rows[i].target, answer.status, rows[i].status, answer.body);
+        ck_assert_msg(answer.status == rows[i].status, "%s %s: %d instead of %d: %s",
+                      rows[i].method, rows[i].target, answer.status, rows[i].status, answer.body);
         if (rows[i].part)
-            ck_assert_msg(strstr(answer.body, rows[i].part) != NULL, "%s %s: no \"%s\" in \"%s\"", rows[i].method,
-                          rows[i].target, rows[i].part, answer.body);
+            ck_assert_msg(strstr(answer.body, rows[i].part) != NULL, "%s %s: no \"%s\" in \"%s\"",
+                          rows[i].method, rows[i].target, rows[i].part, answer.body);
         bool problem = answer.status >= 400 && strcmp(rows[i].method, "HEAD");
         if (problem) {
             ck_assert_str_eq(answer.content_type, "application/problem+json");
@@ -130,10 +131,17 @@ START_TEST(test_node_limits_hold_to_the_byte)
     struct answer answer = client_do(client, "GET", "/kv/big", NULL, 0, NULL);
     ck_assert_uint_eq(answer.body_bytes, VALUE_MAX);
     ck_assert_mem_eq(answer.body, value, VALUE_MAX);
-    ck_assert_int_eq(client_do(client, "PUT", "/kv/bigger", value, VALUE_MAX + 1, NULL).status, 413);
+    ck_assert_int_eq(client_do(client, "PUT", "/kv/bigger", value, VALUE_MAX + 1, NULL).status,
+                     413);
     ck_assert_int_eq(client_do(client, "GET", "/kv/bigger", NULL, 0, NULL).status, 404);
-    ck_assert_int_eq(client_do(client, "PUT", "/kv/chunked", value, VALUE_MAX, "Transfer-Encoding: chunked").status, 200);
-    ck_assert_int_eq(client_do(client, "PUT", "/kv/chunked2", value, VALUE_MAX + 1, "Transfer-Encoding: chunked").status, 413);
+    ck_assert_int_eq(
+        client_do(client, "PUT", "/kv/chunked", value, VALUE_MAX, "Transfer-Encoding: chunked")
+            .status,
+        200);
+    ck_assert_int_eq(
+        client_do(client, "PUT", "/kv/chunked2", value, VALUE_MAX + 1, "Transfer-Encoding: chunked")
+            .status,
+        413);
     ck_assert_int_eq(client_do(client, "GET", "/kv/chunked2", NULL, 0, NULL).status, 404);
     memset(key, 'k', sizeof(key));
     key_target(target, sizeof(target), key, KEY_MAX);

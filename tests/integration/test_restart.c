@@ -9,7 +9,8 @@
 
 #define RESTARTS 10u
 
-/* Keep-alive clients at full speed; httpd's drain answers each and closes, so even a reset would be a failure here. */
+/* Keep-alive clients at full speed; httpd's drain answers each and closes, so even a reset would be
+ * a failure here. */
 START_TEST(test_restart_httpd_under_load_fails_no_request)
 {
     struct node node;
@@ -18,7 +19,8 @@ START_TEST(test_restart_httpd_under_load_fails_no_request)
     records_load(&records, 60000);
     node_new(&node, NULL);
     node_start(&node);
-    struct load put = {.node = &node, .records = &records, .kind = LOAD_PUT, .title = "put under restarts"};
+    struct load put = {
+        .node = &node, .records = &records, .kind = LOAD_PUT, .title = "put under restarts"};
     load_start(&put);
     for (unsigned i = 0; i < RESTARTS; i++) {
         int code = node_launch_command(&node, "restart httpd", output, sizeof(output));
@@ -26,8 +28,8 @@ START_TEST(test_restart_httpd_under_load_fails_no_request)
     }
     unsigned under_load = put.done;
     load_wait(&put);
-    fprintf(stderr, "%u restarts during %u of %zu requests, slowest %llu ms\n", RESTARTS, under_load, records.count,
-            (unsigned long long)put.ms_max);
+    fprintf(stderr, "%u restarts during %u of %zu requests, slowest %llu ms\n", RESTARTS,
+            under_load, records.count, (unsigned long long)put.ms_max);
     ck_assert_uint_lt(under_load, records.count);
     records_free(&records);
     node_free(&node);

@@ -81,15 +81,16 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context)
     for (unsigned i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
         size_t name = strlen(wanted[i].name);
         if (length > name && !strncasecmp(bytes, wanted[i].name, name)) {
-            snprintf(wanted[i].into, wanted[i].into_bytes, "%.*s", (int)(length - name), bytes + name);
+            snprintf(wanted[i].into, wanted[i].into_bytes, "%.*s", (int)(length - name),
+                     bytes + name);
             wanted[i].into[strcspn(wanted[i].into, "\r\n")] = '\0';
         }
     }
     return length;
 }
 
-struct answer client_do(struct client *client, const char *method, const char *target, const void *body,
-                        size_t body_bytes, const char *header)
+struct answer client_do(struct client *client, const char *method, const char *target,
+                        const void *body, size_t body_bytes, const char *header)
 {
     char url[16384];
     struct curl_slist *headers = curl_slist_append(NULL, "Expect:");

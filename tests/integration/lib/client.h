@@ -14,13 +14,16 @@ struct answer {
     uint64_t ms;
     char *body; /* NUL behind it; valid until the client's next request */
     size_t body_bytes;
-    char etag[32], content_type[64], allow[64], retry_after[16], revision[32], applied_index[32], location[256];
+    char etag[32], content_type[64], allow[64], retry_after[16], revision[32], applied_index[32],
+        location[256];
 };
 
 struct client *client_new(const char *base_url, unsigned timeout_ms);
 void client_free(struct client *client);
-/* `target`: path and query, already encoded. `body` may be NULL; `header` is one more header line or NULL. */
-struct answer client_do(struct client *client, const char *method, const char *target, const void *body, size_t body_bytes, const char *header);
+/* `target`: path and query, already encoded. `body` may be NULL; `header` is one more header line
+ * or NULL. */
+struct answer client_do(struct client *client, const char *method, const char *target,
+                        const void *body, size_t body_bytes, const char *header);
 
 /* "/kv?key=" + the key percent-encoded. */
 void key_target(char *into, size_t into_bytes, const void *key, size_t key_bytes);

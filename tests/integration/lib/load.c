@@ -14,12 +14,14 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_t threads[LOAD_CLIENTS];
 static uint64_t began_ms;
 
-static void load_fail(struct load *load, const char *what, const struct record_pair *pair, const struct answer *answer)
+static void load_fail(struct load *load, const char *what, const struct record_pair *pair,
+                      const struct answer *answer)
 {
     pthread_mutex_lock(&mutex);
     if (!load->failure[0])
-        snprintf(load->failure, sizeof(load->failure), "%s: key %s: status %d, curl %d, %llu ms, body %.100s", what,
-                 pair->key, answer->status, answer->curl_code, (unsigned long long)answer->ms, answer->body);
+        snprintf(load->failure, sizeof(load->failure),
+                 "%s: key %s: status %d, curl %d, %llu ms, body %.100s", what, pair->key,
+                 answer->status, answer->curl_code, (unsigned long long)answer->ms, answer->body);
     load->stop = true;
     pthread_mutex_unlock(&mutex);
 }
@@ -53,7 +55,8 @@ static struct answer load_send(struct load *load, struct client *client, unsigne
     return client_do(client, "PUT", target, *value, pair->value_bytes + (size_t)head, NULL);
 }
 
-/* With attempts: the acknowledged one, or a later one whose outcome was unknown when it was overtaken; there is none, since a client goes on only when it is answered. */
+/* With attempts: the acknowledged one, or a later one whose outcome was unknown when it was
+ * overtaken; there is none, since a client goes on only when it is answered. */
 static bool value_is_right(const struct load *load, unsigned i, const struct answer *answer)
 {
     const struct record_pair *pair = &load->records->pairs[i];

@@ -8,7 +8,8 @@
 #include <stdint.h>
 
 #define LOAD_CLIENTS 32u
-#define LOAD_REQUEST_MS_MAX 15000u /* the server's own deadline is 5 s: more than this is a hang */
+#define LOAD_REQUEST_MS_MAX 15000u /* the server's own deadline is 5 s: more than this is a hang   \
+                                    */
 
 enum load_kind { LOAD_PUT, LOAD_CHECK, LOAD_DELETE };
 
@@ -17,7 +18,8 @@ struct load {
     struct records *records;
     enum load_kind kind;
     bool *deleted;      /* LOAD_CHECK: these must be 404; LOAD_DELETE: these are to be deleted */
-    unsigned *attempts; /* LOAD_PUT with it: the value sent is "N\n" + record, N the attempt, counted here */
+    unsigned *attempts; /* LOAD_PUT with it: the value sent is "N\n" + record, N the attempt,
+                           counted here */
     unsigned *acked;    /* the attempt that was answered 200 */
     bool retry;         /* on 503, 504, resets and refusals; else those fail the test */
     unsigned rate_max;  /* requests a second, 0: as fast as it goes */

@@ -73,10 +73,12 @@ void node_fail(const struct node *node, const char *file, int line, const char *
     static char tail[20000];
     (void)run_command(tail, sizeof(tail), "tail -n 60 %s", node->log);
     fprintf(stderr, "---- end of %s:\n%s----\n", node->log, tail);
-    ck_abort_msg("%s:%d: %s (CONURE_BIN=%s CK_RUN_CASE repeats it)", file, line, what, getenv("CONURE_BIN"));
+    ck_abort_msg("%s:%d: %s (CONURE_BIN=%s CK_RUN_CASE repeats it)", file, line, what,
+                 getenv("CONURE_BIN"));
 }
 
-/* The system picks; nothing holds the port until the node binds it, but it is not given out again soon. */
+/* The system picks; nothing holds the port until the node binds it, but it is not given out again
+ * soon. */
 static uint16_t free_port(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -100,8 +102,9 @@ void node_new(struct node *node, const char *more)
     snprintf(node->url, sizeof(node->url), "http://127.0.0.1:%u", node->http_port);
     FILE *file = fopen(node->config, "w");
     ck_assert_ptr_nonnull(file);
-    fprintf(file, "node_id: node1\ndata_dir: %s\nraft_addr: 127.0.0.1:%u\nhttp_addr: 127.0.0.1:%u\n%s", node->data,
-            node->raft_port, node->http_port, more ? more : "");
+    fprintf(file,
+            "node_id: node1\ndata_dir: %s\nraft_addr: 127.0.0.1:%u\nhttp_addr: 127.0.0.1:%u\n%s",
+            node->data, node->raft_port, node->http_port, more ? more : "");
     ck_assert_int_eq(fclose(file), 0);
 }
 
@@ -166,9 +169,11 @@ void node_start(struct node *node)
     }
 }
 
-int node_launch_command(const struct node *node, const char *words, char *ret_output, unsigned output_bytes)
+int node_launch_command(const struct node *node, const char *words, char *ret_output,
+                        unsigned output_bytes)
 {
-    return run_command(ret_output, output_bytes, "%s --config %s %s", binary("conure-launch"), node->config, words);
+    return run_command(ret_output, output_bytes, "%s --config %s %s", binary("conure-launch"),
+                       node->config, words);
 }
 
 /* From the table `DAEMON STATE PID ...`. */
@@ -177,7 +182,8 @@ pid_t node_daemon_pid(const struct node *node, const char *daemon)
     char table[4096];
     if (node_launch_command(node, "status", table, sizeof(table)))
         return 0;
-    for (char *rest = NULL, *line = strtok_r(table, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+    for (char *rest = NULL, *line = strtok_r(table, "\n", &rest); line;
+         line = strtok_r(NULL, "\n", &rest)) {
         char name[32], state[32];
         int pid;
         if (sscanf(line, "%31s %31s %d", name, state, &pid) == 3 && !strcmp(name, daemon))

@@ -1,5 +1,6 @@
-/* A node of real processes for a test: a temporary data directory, free ports, conure-launch with its log in a file. Everything that was started is ended and removed when the test's process ends, however
- * it ends (node_new forks a guardian that outlives a crash). */
+/* A node of real processes for a test: a temporary data directory, free ports, conure-launch with
+ * its log in a file. Everything that was started is ended and removed when the test's process ends,
+ * however it ends (node_new forks a guardian that outlives a crash). */
 #pragma once
 
 #include <stdbool.h>
@@ -7,13 +8,13 @@
 #include <sys/types.h>
 
 struct node {
-    char folder[64];  /* holds node.yaml, launch.log and data/ */
+    char folder[64]; /* holds node.yaml, launch.log and data/ */
     char config[96];
     char log[96];
     char data[96];
-    char url[64];     /* http://127.0.0.1:PORT */
+    char url[64]; /* http://127.0.0.1:PORT */
     uint16_t http_port, raft_port;
-    pid_t pid;        /* of conure-launch; 0: not running */
+    pid_t pid; /* of conure-launch; 0: not running */
 };
 
 /* Milliseconds of a monotonic clock. */
@@ -22,7 +23,8 @@ uint64_t now_ms(void);
 /* The path of a binary of this build, from $CONURE_BIN. */
 const char *binary(const char *name);
 
-/* Waits until the condition holds, at most `wait_ms`; fails the test with the log's tail otherwise. */
+/* Waits until the condition holds, at most `wait_ms`; fails the test with the log's tail otherwise.
+ */
 #define NODE_WAIT(node, condition, wait_ms)                                                        \
     do {                                                                                           \
         uint64_t until_ms_ = now_ms() + (wait_ms);                                                 \
@@ -33,7 +35,8 @@ const char *binary(const char *name);
     } while (0)
 
 void node_pause(void); /* 5 ms between two looks at a condition */
-void node_fail(const struct node *node, const char *file, int line, const char *what) __attribute__((noreturn));
+void node_fail(const struct node *node, const char *file, int line, const char *what)
+    __attribute__((noreturn));
 
 /* Makes folder and node.yaml (with `more` behind the usual lines); starts nothing. */
 void node_new(struct node *node, const char *more);
@@ -49,8 +52,10 @@ void node_free(struct node *node);
 bool node_is_ready(const struct node *node);
 /* Pid of a daemon as the launcher's status says, 0 if it has none now. */
 pid_t node_daemon_pid(const struct node *node, const char *daemon);
-/* Runs `conure-launch --config ... WORDS`, output in *ret_output (caller's, of output_bytes); returns its exit code. */
-int node_launch_command(const struct node *node, const char *words, char *ret_output, unsigned output_bytes);
+/* Runs `conure-launch --config ... WORDS`, output in *ret_output (caller's, of output_bytes);
+ * returns its exit code. */
+int node_launch_command(const struct node *node, const char *words, char *ret_output,
+                        unsigned output_bytes);
 /* How many lines of the launcher's log have all of these parts (NULL: ignored). */
 unsigned node_log_count(const struct node *node, const char *a, const char *b, const char *c);
 

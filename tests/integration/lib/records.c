@@ -15,7 +15,8 @@ static void add_pair(struct records *records, const char *value, size_t bytes)
     int name = 0;
     if (!strncmp(value, "Package: ", 9))
         name = (int)strcspn(value + 9, "\n");
-    snprintf(pair->key, sizeof(pair->key), "%.*s/%zu", name < 100 ? name : 100, value + 9, records->count);
+    snprintf(pair->key, sizeof(pair->key), "%.*s/%zu", name < 100 ? name : 100, value + 9,
+             records->count);
     pair->value = value;
     pair->value_bytes = bytes;
 }
@@ -60,7 +61,9 @@ static unsigned next_random(unsigned *state)
 
 static void generate(struct records *records)
 {
-    static const char *const words[] = {"library", "größe", "für", "données", "システム", "development", "shared", "ключ", "tools", "documentation"};
+    static const char *const words[] = {"library",  "größe",        "für",    "données",
+                                        "システム", "development",  "shared", "ключ",
+                                        "tools",    "documentation"};
     unsigned state = 20260101;
     size_t capacity = GENERATED * 2048u, length = 0;
     records->text = malloc(capacity);

@@ -1,4 +1,5 @@
-/* Real input: every record of `apt-cache dumpavail`, or where there are few, generated ones of that shape (a few hundred bytes to several KiB of UTF-8). */
+/* Real input: every record of `apt-cache dumpavail`, or where there are few, generated ones of that
+ * shape (a few hundred bytes to several KiB of UTF-8). */
 #pragma once
 
 #include <stddef.h>
