@@ -1,0 +1,131 @@
+/* conure-repl against a real node: one-shot, script, and on a pseudo-terminal. */
+#include "../unit/unit.h"
+
+#include "lib/node.h"
+
+#include <pty.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const struct {
+    const char *words; /* behind --server URL, for a shell */
+    int code;
+    const char *output; /* NULL: not looked at */
+} one_shots[] = {
+    {"put a 'one two'", 0, NULL},
+    {"get a", 0, "one two"},
+    {"put 'k\\x00\\xff' v2", 0, NULL},
+    {"get 'k\\x00\\xff'", 0, "v2"},
+    {"get absent", 3, NULL},
+    {"delete a", 0, NULL},
+    {"get a", 3, NULL},
+    {"delete a", 0, NULL},
+    {"status", 0, NULL},
+    {"help", 0, NULL},
+    {"put onlykey", 2, NULL},
+    {"gett a", 2, NULL},
+    {"--nonsense get a", 2, NULL},
+};
+
+START_TEST(test_repl_one_shot_outputs_and_exit_codes)
+{
+    struct node node;
+    char output[8192];
+    node_new(&node, NULL);
+    node_start(&node);
+    for (unsigned i = 0; i < sizeof(one_shots) / sizeof(*one_shots); i++) {
+        int code = run_command(output, sizeof(output), "timeout 30 %s --server %s %s",
+                               binary("conure-repl"), node.url, one_shots[i].words);
+        ck_assert_msg(code == one_shots[i].code, "%s: exit %d instead of %d: %s",
+                      one_shots[i].words, code, one_shots[i].code, output);
+        if (one_shots[i].output)
+            ck_assert_msg(!strncmp(output, one_shots[i].output, strlen(one_shots[i].output)),
+                          "%s: \"%s\"", one_shots[i].words, output);
+    }
+    node_free(&node);
+    int code = run_command(output, sizeof(output), "timeout 30 %s --server %s get a",
+                           binary("conure-repl"), node.url);
+    ck_assert_msg(code == 5, "exit %d: %s", code, output);
+}
+END_TEST
+
+START_TEST(test_repl_script_on_stdin)
+{
+    struct node node;
+    char output[8192];
+    node_new(&node, NULL);
+    node_start(&node);
+    int code = run_command(output, sizeof(output),
+                           "printf 'put s1 \"a b\"\\nget s1\\nput s2 x\\\\n\\nget s2\\nexit\\n' | "
+                           "timeout 30 %s --server %s",
+                           binary("conure-repl"), node.url);
+    ck_assert_msg(code == 0, "exit %d: %s", code, output);
+    ck_assert_msg(strstr(output, "a b") != NULL, "%s", output);
+    code = run_command(output, sizeof(output),
+                       "printf 'get nothing-here\\n' | timeout 30 %s --server %s",
+                       binary("conure-repl"), node.url);
+    ck_assert_msg(code == 3, "exit %d: %s", code, output);
+    node_free(&node);
+}
+END_TEST
+
+/* Reads what the terminal shows until `part` is there. */
+static void expect(const struct node *node, int terminal, const char *part)
+{
+    static char seen[65536];
+    size_t length = 0;
+    uint64_t until_ms = now_ms() + 15000;
+    seen[0] = '\0';
+    while (!strstr(seen, part) && now_ms() < until_ms && length + 1 < sizeof(seen)) {
+        ssize_t got = read(terminal, seen + length, sizeof(seen) - 1 - length);
+        if (got <= 0)
+            break;
+        length += (size_t)got;
+        seen[length] = '\0';
+    }
+    if (!strstr(seen, part)) {
+        fprintf(stderr, "the terminal shows: %s\n", seen);
+        node_fail(node, __FILE__, __LINE__, part);
+    }
+}
+
+static void type(int terminal, const char *line)
+{
+    ck_assert_int_eq(write(terminal, line, strlen(line)), (ssize_t)strlen(line));
+}
+
+START_TEST(test_repl_interactive_with_history)
+{
+    struct node node;
+    int terminal, status;
+    char home[128], output[1024];
+    node_new(&node, NULL);
+    node_start(&node);
+    snprintf(home, sizeof(home), "%s/state", node.folder);
+    pid_t pid = forkpty(&terminal, NULL, NULL, NULL);
+    if (pid == 0) {
+        setenv("XDG_STATE_HOME", home, 1);
+        setenv("TERM", "dumb", 1);
+        execl(binary("conure-repl"), "conure-repl", "--server", node.url, (char *)NULL);
+        _exit(127);
+    }
+    expect(&node, terminal, "conure");
+    type(terminal, "put t1 typed-value\r");
+    expect(&node, terminal, "OK");
+    type(terminal, "get t1\r");
+    expect(&node, terminal, "typed-value\r\n");
+    type(terminal, "exit\r");
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    close(terminal);
+    ck_assert_int_eq(
+        run_command(output, sizeof(output), "grep -rq 'put.*t1.*typed-value' %s/conure", home), 0);
+    node_free(&node);
+}
+END_TEST
+
+UNIT_MAIN("repl", test_repl_one_shot_outputs_and_exit_codes, test_repl_script_on_stdin,
+          test_repl_interactive_with_history)
