@@ -478,6 +478,30 @@ static int pager_load_freemap(struct pager *pager, const struct meta *newest,
     return 0;
 }
 
+/* Takes `newest` as what is there, if its root and free map are whole. -EBADMSG with the line. */
+static int pager_take_meta(struct pager *pager, const struct meta *newest,
+                           const struct meta *previous, struct error *error)
+{
+    freemap_free(&pager->freemap);
+    int code = pager_load_freemap(pager, newest, previous, error);
+    if (!code && !pager_read(pager, newest->root, newest->depth == 1 ? PAGE_LEAF : PAGE_BRANCH))
+        code = error_set(error, -EBADMSG, "%s is damaged: %s", pager->path, pager->damage);
+    return code;
+}
+
+/* Transactions of a checkpoint that never committed had the numbers that come next. They are
+ * stepped over, by a random even number (the meta's page is chosen by parity), so that a page one
+ * of them left behind can never pass for its successor. A file that never grew holds none. */
+static int pager_next_transaction(struct pager *pager, uint64_t newest)
+{
+    uint16_t skip = 0;
+    if (pager->file_pages > PAGE_METAS + 1 &&
+        getrandom(&skip, sizeof(skip), 0) != (ssize_t)sizeof(skip))
+        return -EIO;
+    pager->transaction = newest + 1 + 2 * (uint64_t)skip;
+    return 0;
+}
+
 static int pager_start(struct pager *pager, struct meta *ret_meta, struct error *error)
 {
     struct meta newest = {0}, previous = {0};
@@ -492,11 +516,17 @@ static int pager_start(struct pager *pager, struct meta *ret_meta, struct error 
     code = pager_map(pager, error);
     if (!code)
         code = pager_choose_meta(pager, &newest, &previous, error);
-    if (!code)
-        code = pager_load_freemap(pager, &newest, &previous, error);
     if (code)
         return code;
-    pager->transaction = newest.transaction + 1;
+    code = pager_take_meta(pager, &newest, &previous, error);
+    if (code == -EBADMSG && previous.transaction) { /* one back: its pages were not touched since */
+        newest = previous;
+        code = pager_take_meta(pager, &newest, &(struct meta){0}, error);
+    }
+    if (!code)
+        code = pager_next_transaction(pager, newest.transaction);
+    if (code)
+        return code;
     pager->committed = newest.transaction;
     memcpy(pager->store_id, newest.store_id, sizeof(pager->store_id));
     *ret_meta = newest;

@@ -23,6 +23,7 @@ START_TEST(test_restart_httpd_under_load_fails_no_request)
         .node = &node, .records = &records, .kind = LOAD_PUT, .title = "put under restarts"};
     load_start(&put);
     for (unsigned i = 0; i < RESTARTS; i++) {
+        NODE_WAIT(&node, put.done > (i + 1) * 4000u, 60000); /* each in the middle of the load */
         int code = node_launch_command(&node, "restart httpd", output, sizeof(output));
         ck_assert_msg(code == 0, "%s", output);
     }
