@@ -8,8 +8,9 @@
 #include <stdint.h>
 
 #define LOAD_CLIENTS 32u
-#define LOAD_REQUEST_MS_MAX 15000u /* the server's own deadline is 5 s: more than this is a hang   \
-                                    */
+#define LOAD_REQUEST_MS_MAX                                                                        \
+    15000u /* the server's own deadline is 5 s: more than this is a hang                           \
+            */
 
 enum load_kind { LOAD_PUT, LOAD_CHECK, LOAD_DELETE };
 

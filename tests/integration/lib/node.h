@@ -28,9 +28,10 @@ const char *binary(const char *name);
 #define NODE_WAIT(node, condition, wait_ms)                                                        \
     do {                                                                                           \
         uint64_t until_ms_ = now_ms() + (wait_ms);                                                 \
-        while (!(condition) && now_ms() < until_ms_)                                               \
+        bool holds_ = condition; /* looked at once a time: it may be a race */                     \
+        for (; !holds_ && now_ms() < until_ms_; holds_ = condition)                                \
             node_pause();                                                                          \
-        if (!(condition))                                                                          \
+        if (!holds_)                                                                               \
             node_fail(node, __FILE__, __LINE__, "waited " #wait_ms " ms for " #condition);         \
     } while (0)
 
