@@ -4,6 +4,7 @@
 #include "lib/client.h"
 #include "lib/load.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -64,5 +65,33 @@ START_TEST(test_stopped_raftd_is_503_and_started_again_serves)
 }
 END_TEST
 
-UNIT_MAIN("restart", test_restart_httpd_under_load_fails_no_request,
+/* raftd hangs with a write in flight, and dies: the client is told that nobody knows, in time, and
+ * not that it failed. */
+START_TEST(test_hung_or_killed_raftd_is_504_with_the_outcome_unknown)
+{
+    struct node node;
+    node_new(&node, NULL);
+    node_start(&node);
+    struct client *client = client_new(node.url, 15000);
+    pid_t raftd = node_daemon_pid(&node, "raftd");
+    ck_assert_int_eq(kill(raftd, SIGSTOP), 0);
+    struct answer answer = client_do(client, "PUT", "/kv/a", "1", 1, NULL);
+    ck_assert_int_eq(answer.status, 504);
+    ck_assert_ptr_nonnull(strstr(answer.body, "\"outcome\":\"unknown\""));
+    ck_assert_uint_ge(answer.ms, 4900);
+    ck_assert_uint_lt(answer.ms, 7000);
+    answer = client_do(client, "GET", "/kv/a", NULL, 0, NULL);
+    ck_assert_int_eq(answer.status, 503); /* a read changes nothing */
+    ck_assert_uint_lt(answer.ms, 5000);
+    ck_assert_int_eq(kill(raftd, SIGKILL), 0);
+    NODE_WAIT(&node, node_is_ready(&node), 10000);
+    ck_assert_int_eq(client_do(client, "PUT", "/kv/a", "2", 1, NULL).status, 200);
+    ck_assert_str_eq(client_do(client, "GET", "/kv/a", NULL, 0, NULL).body, "2");
+    client_free(client);
+    node_free(&node);
+}
+END_TEST
+
+UNIT_MAIN("restart", test_hung_or_killed_raftd_is_504_with_the_outcome_unknown,
+          test_restart_httpd_under_load_fails_no_request,
           test_stopped_raftd_is_503_and_started_again_serves)
