@@ -12,10 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define ASK_MS_MAX 10000u
+#define ASK_MS_MAX 1000u /* nng may lose a message when connections change: it is asked again */
 #define BUSY_PAUSE_MS 10u
-#define DURABLE_POLL_MS 1000u /* while storaged has more applied than durable and nothing is fed   \
-                               */
+#define DURABLE_POLL_MS                                                                            \
+    1000u /* while storaged has more applied than durable and nothing is fed                       \
+           */
 
 enum feed_state { FEED_DOWN, FEED_ASKING, FEED_FEEDING };
 
@@ -88,6 +89,7 @@ static void feed_on_status(void *context, enum bus_end end, uint16_t type, struc
     if (feed->state == FEED_DOWN || end == BUS_PEER_GONE)
         return;
     if (end != BUS_REPLIED || type != PROTO_STORE_STATUS_OK || store_status_decode(body, &status)) {
+        logger_warning("storaged_silent", "end=%d type=%u", (int)end, type);
         feed_ask(feed);
         return;
     }
@@ -115,6 +117,9 @@ static void feed_ask(void *context)
     uint64_t deadline_ms = loop_now_ms(feed->options.loop) + ASK_MS_MAX;
     feed->asked =
         !bus_call(feed->client, PROTO_STORE_STATUS, NULL, deadline_ms, feed_on_status, feed);
+    if (!feed->asked)
+        loop_timer_set(feed->options.loop, &feed->ask_timer,
+                       loop_now_ms(feed->options.loop) + BUSY_PAUSE_MS, feed_ask, feed);
 }
 
 /* Stops feeding; asks once the calls in flight have come to their ends. */
@@ -236,6 +241,7 @@ static void feed_on_up(void *context)
 {
     struct feed *feed = context;
     feed->state = FEED_ASKING;
+    logger_info("storaged_up", "calls_in_flight=%u", feed->calls_count);
     feed_ask(feed);
 }
 
