@@ -1,35 +1,44 @@
-/* The guard between the HTTP library and the routes: what the library lets through and must not
- * pass. Owner: httpd.
+/* The guard: a request's head must have exactly one reading (RFC 9112), or it is refused and the
+ * connection closed.
  *
- * It sees a request when its headers are complete, before any of its body. A verdict other than 0
- * closes the connection after the answer: where there is doubt about a request's end, nothing
- * behind it can be trusted (RFC 9112, sections 6.3 and 11.2). */
+ * libmicrohttpd parses leniently: it takes bare line feeds, folds lines, cuts values at a NUL, and
+ * listens to the first of two Content-Lengths. It parses in place, though, putting NULs over the
+ * separators it saw. So the guard accounts for every byte of the head: between the fields that
+ * libmicrohttpd reports may stand nothing but what a strict head has there. */
 #pragma once
 
-#include "error.h"
+#include "httpd_limits.h"
+#include "problem.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct guard_header {
-    const char *name;
-    size_t name_length;
-    const char *value; /* may be NULL for an empty one */
-    size_t value_length;
+struct guard_field {
+    const char *name, *value; /* inside the head, both NUL-terminated; a value may end in spaces */
+    size_t name_bytes, value_bytes;
 };
 
-#define GUARD_LENGTH_NONE UINT64_MAX
+struct guard_head {
+    const char *method;      /* where the head begins */
+    const char *target;      /* where it stands; its text there is not what came */
+    const char *target_text; /* what came */
+    size_t target_bytes;
+    const char *version;
+    const char *end;   /* behind the empty line */
+    size_t head_bytes; /* from method to end */
+    struct guard_field fields[HTTPD_FIELDS_MAX];
+    unsigned fields_count; /* may be HTTPD_FIELDS_MAX + 1, of which the last is not kept */
+};
 
-struct guard {
-    unsigned hosts, content_lengths, transfer_encodings;
+struct guard_findings {
     bool chunked;
-    uint64_t content_length; /* GUARD_LENGTH_NONE: not given */
-    int verdict;             /* HTTP status; 0: nothing wrong so far */
-    struct error reason;
+    bool expects_continue;
+    uint64_t content_length; /* 0 without the field */
+    const char *if_match;    /* NULL without the field; trimmed on the left */
+    const char *if_none_match;
 };
 
-void guard_begin(struct guard *guard);
-void guard_header(struct guard *guard, const struct guard_header *header);
-/* After the last header. `version` is "HTTP/1.1" or the like. Returns the verdict. */
-int guard_finish(struct guard *guard, const char *version);
+/* 0, or the status (400, 414, 431), always with `close`. */
+int guard_check(const struct guard_head *head, struct guard_findings *ret_findings,
+                struct problem *problem);

@@ -1,117 +1,92 @@
-/* /kv: one key's value. What a request asks for is read when its headers are complete (kv_check),
- * so that what is too large or makes no sense is refused before the body comes. */
-#include "httpd.h"
+#include "kv.h"
+
+#include "dispatch.h"
 #include "reads.h"
 #include "routes.h"
 #include "writes.h"
 
-#include <ctype.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* The key stands in the path or in the query, not in both. */
-static bool take_key(struct request *request)
+static int kv_find_key(struct request *request, struct problem *problem)
 {
-    struct uri_bytes query_key = uri_parameter(&request->uri, "key");
-    uint64_t bytes_max = request->httpd->config->key_bytes_max;
-    request->key = request->uri.key.bytes ? request->uri.key : query_key;
-    if (request->uri.key.bytes && query_key.bytes)
-        reply_problem(request, 400, NULL, "the key is given twice: in the path and as ?key=");
-    else if (!request->key.bytes || request->key.length == 0)
-        reply_problem(request, 400, NULL, "want a key: /kv?key=K or /kv/K, not empty");
-    else if (request->key.length > bytes_max)
-        reply_problem(request, 413, NULL,
-                      "the key has %zu bytes, at most %llu are allowed; nothing was stored",
-                      request->key.length, (unsigned long long)bytes_max);
-    else
-        return true;
-    return false;
-}
-
-/* "123" with its quotes; the number in *ret_revision. RFC 9110, section 8.8.3. */
-static bool parse_etag(const char *text, uint64_t *ret_revision)
-{
-    char *end;
-    if (text[0] != '"' || !isdigit((unsigned char)text[1]) || strlen(text) > 22)
-        return false;
-    *ret_revision = strtoull(text + 1, &end, 10);
-    return !strcmp(end, "\"") && *ret_revision > 0;
-}
-
-static bool take_condition(struct request *request)
-{
-    const char *match =
-        MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "If-Match");
-    const char *none =
-        MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "If-None-Match");
-    if (!match && !none)
-        return true;
-    if (match && none)
-        reply_problem(request, 400, NULL, "If-Match and If-None-Match exclude each other");
-    else if (match && !strcmp(match, "*"))
-        request->condition = COMMAND_IF_PRESENT;
-    else if (match && parse_etag(match, &request->condition_revision))
-        request->condition = COMMAND_IF_REVISION;
-    else if (match)
-        reply_problem(request, 400, NULL, "If-Match: want \"REVISION\" in quotes, or *");
-    else if (!strcmp(none, "*"))
-        request->condition = COMMAND_IF_ABSENT;
-    else
-        reply_problem(request, 400, NULL, "If-None-Match: want *");
-    return request->state != REQUEST_ANSWERED;
-}
-
-static bool take_stale(struct request *request)
-{
-    struct uri_bytes stale = uri_parameter(&request->uri, "stale");
-    const char *text = (const char *)stale.bytes;
-    request->stale = text && (!strcmp(text, "true") || !strcmp(text, "1"));
-    if (request->stale || !text || !strcmp(text, "false") || !strcmp(text, "0"))
-        return true;
-    reply_problem(request, 400, NULL, "stale: want true, 1, false or 0");
-    return false;
-}
-
-void kv_check(struct request *request)
-{
-    bool reads = request->method & (METHOD_GET | METHOD_HEAD);
-    struct uri_bytes value = uri_parameter(&request->uri, "value");
-    if (!take_key(request))
-        return;
-    if (reads) {
-        (void)take_stale(request);
-        return;
+    if (request->route->kind == ROUTE_BELOW) {
+        size_t prefix = strlen(request->route->path);
+        if (uri_find(&request->uri, "key"))
+            return problem_set(problem, MHD_HTTP_BAD_REQUEST,
+                               "the key is given twice: in the path and in the query");
+        if (uri_decode(request->uri.path + prefix, request->uri.path_bytes - prefix, false,
+                       request->uri.room, &request->key_bytes))
+            return problem_set(problem, MHD_HTTP_BAD_REQUEST,
+                               "the key in the path is not well percent-encoded");
+        request->key = request->uri.room;
+    } else {
+        const struct uri_parameter *key = uri_find(&request->uri, "key");
+        if (!key)
+            return problem_set(problem, MHD_HTTP_BAD_REQUEST, "want a key: /kv?key=K or /kv/K");
+        request->key = key->value;
+        request->key_bytes = key->value_bytes;
     }
-    if (value.bytes && request->method != METHOD_PUT)
-        reply_problem(request, 400, NULL, "only a PUT has a value");
-    else if (uri_parameter(&request->uri, "stale").bytes)
-        reply_problem(request, 400, NULL, "only reads can be stale");
-    else if (value.length > request->httpd->config->value_bytes_max)
-        reply_problem(request, 413, NULL,
-                      "the value has %zu bytes, at most %llu are allowed; nothing was stored",
-                      value.length, (unsigned long long)request->httpd->config->value_bytes_max);
-    else
-        (void)take_condition(request);
+    if (request->key_bytes == 0)
+        return problem_set(problem, MHD_HTTP_BAD_REQUEST, "want a key of one byte or more");
+    size_t key_bytes_max = request->httpd->config->key_bytes_max;
+    if (request->key_bytes > key_bytes_max)
+        return problem_set(problem, MHD_HTTP_CONTENT_TOO_LARGE,
+                           "the key has %zu bytes, the limit is %zu", request->key_bytes,
+                           key_bytes_max);
+    return 0;
 }
 
-static void take_value(struct request *request)
+int kv_prepare_read(struct request *request, struct problem *problem)
 {
-    struct uri_bytes value = uri_parameter(&request->uri, "value");
-    request->value = (struct uri_bytes){request->body.bytes, request->body.length};
-    if (value.bytes && request->body.length)
-        reply_problem(request, 400, NULL, "the value is given twice: as the body and as &value=");
-    else if (value.bytes)
-        request->value = value;
-}
-
-void kv_handle(struct request *request)
-{
-    if (request->method & (METHOD_GET | METHOD_HEAD)) {
-        reads_take(request->httpd->reads, request);
-        return;
+    const struct uri_parameter *stale = uri_find(&request->uri, "stale");
+    if (stale) {
+        bool yes = uri_value_is(stale, "true") || uri_value_is(stale, "1");
+        if (!yes && !uri_value_is(stale, "false") && !uri_value_is(stale, "0"))
+            return problem_set(problem, MHD_HTTP_BAD_REQUEST,
+                               "query parameter stale: want true, 1, false or 0");
+        request->stale = yes;
     }
-    if (request->method == METHOD_PUT)
-        take_value(request);
-    if (request->state != REQUEST_ANSWERED)
-        writes_take(request->httpd->writes, request);
+    return kv_find_key(request, problem);
+}
+
+int kv_prepare_write(struct request *request, struct problem *problem)
+{
+    const struct guard_findings *findings = &request->findings;
+    const struct uri_parameter *value = uri_find(&request->uri, "value");
+    int status = kv_find_key(request, problem);
+    if (!status)
+        status = condition_parse(findings->if_match, findings->if_none_match, &request->condition,
+                                 problem);
+    if (status || !value)
+        return status;
+    if (findings->chunked || findings->content_length > 0)
+        return problem_set(problem, MHD_HTTP_BAD_REQUEST,
+                           "the value is given twice: in the query and in the body");
+    request->value = value->value;
+    request->value_bytes = value->value_bytes;
+    return 0;
+}
+
+void kv_serve_read(struct request *request)
+{
+    reads_add(request->httpd->reads, request);
+}
+
+void kv_serve_write(struct request *request)
+{
+    writes_add(request->httpd->writes, request);
+}
+
+void kv_encode_command(const struct request *request, struct buffer *into)
+{
+    struct command command = {
+        .operation = request->route->methods & METHOD_PUT ? COMMAND_PUT : COMMAND_DELETE,
+        .condition = request->condition.kind,
+        .revision = request->condition.revision,
+        .key = request->key,
+        .key_bytes = request->key_bytes,
+        .value = request->value,
+        .value_bytes = request->value_bytes,
+    };
+    command_encode(into, &command);
 }

@@ -1,174 +1,264 @@
+/* Confirmed reads of several rounds go out in one READ, at the highest of their indexes: later than
+ * needed for some is still linearizable, as all of them are still waiting.
+ *
+ * A key that was left out of a full reply (AGAIN) goes back to where it was sent from; its index
+ * stays confirmed. */
 #include "reads.h"
 
-#include "httpd.h"
+#include "logger.h"
 #include "message.h"
-#include "queue.h"
+#include "patience.h"
+#include "propose.h"
 #include "read.h"
+#include "reply.h"
 
 #include <stdlib.h>
 
-/* Requests that travel together: in a round, or in a READ. */
-struct read_batch {
-    struct reads *reads;
-    struct queue requests;
-    bool linearizable;
+/* Reads confirmed (or stale) and not yet sent, and how they are to be read. */
+struct read_outbox {
+    struct request_list requests;
+    uint64_t index_min;
+    uint64_t wait_ms;
+    unsigned calls_in_flight;
 };
 
 struct reads {
     struct httpd *httpd;
-    struct queue waiting; /* for a READ_INDEX */
-    struct queue ready;   /* for a READ at ready_index */
-    uint64_t ready_index; /* the largest of their rounds: right for all of them */
-    struct queue stale;
-    struct buffer read;
+    struct request_list unasked;
+    unsigned rounds_in_flight;
+    struct read_outbox linearizable, stale;
+    struct patience linearizable_patience, stale_patience;
+    struct buffer message;
 };
+
+/* A READ_INDEX in flight. */
+struct read_round {
+    struct edge_call call;
+    struct reads *reads;
+    struct request_list requests; /* by stage */
+};
+
+/* A READ in flight. A request that was answered before has left its slot. */
+struct read_batch {
+    struct edge_call call;
+    struct reads *reads;
+    struct read_outbox *outbox;
+    unsigned count;
+    struct request *slots[];
+};
+
+/* ---- answers ---- */
+
+static void read_answer_status(struct request *request, unsigned status,
+                               const struct leader_hint *hint)
+{
+    struct problem problem;
+    reply_status_problem(request, status, hint, &problem);
+    request_answer_problem(request, &problem);
+}
+
+static void read_answer_all(struct request_list *list, unsigned status,
+                            const struct leader_hint *hint)
+{
+    while (!TAILQ_EMPTY(list))
+        read_answer_status(TAILQ_FIRST(list), status, hint);
+}
+
+static void read_on_impatience(void *context, struct request *request)
+{
+    (void)context;
+    read_answer_status(request, PROTO_STATUS_TIMEOUT, NULL);
+}
+
+static void read_answer(struct request *request, const struct read_record *record,
+                        uint64_t applied_index, struct read_outbox *outbox)
+{
+    if (record->status == PROTO_STATUS_AGAIN) {
+        if (request->slot)
+            *request->slot = NULL;
+        request->slot = NULL;
+        request_stage(request, &outbox->requests);
+        return;
+    }
+    if (record->status != PROTO_STATUS_OK) {
+        read_answer_status(request, record->status, NULL);
+        return;
+    }
+    struct reply_value value = {
+        .bytes = record->value,
+        .bytes_count = record->value_bytes,
+        .revision = record->revision,
+        .stale = request->stale,
+        .applied_index = applied_index,
+    };
+    request_answer(request, MHD_HTTP_OK, reply_value(&value));
+}
+
+/* ---- READ_INDEX ---- */
+
+void reads_on_read_index(struct edge_call *call, enum edge_end end, struct wire_reader *body)
+{
+    static struct read_index_reply reply;
+    struct read_round *round = (struct read_round *)call;
+    struct read_outbox *outbox = &round->reads->linearizable;
+    struct request *request;
+    round->reads->rounds_in_flight--;
+    if (end != EDGE_REPLIED || read_index_ok_decode(body, &reply)) {
+        read_answer_all(&round->requests, PROTO_STATUS_UNAVAILABLE, NULL);
+    } else if (reply.status != PROTO_STATUS_OK) {
+        read_answer_all(&round->requests, reply.status, &reply.hint);
+    } else {
+        if (outbox->index_min < reply.index)
+            outbox->index_min = reply.index;
+        while ((request = TAILQ_FIRST(&round->requests)))
+            request_stage(request, &outbox->requests);
+    }
+    free(round);
+}
+
+static bool reads_ask(struct reads *reads)
+{
+    struct read_round *round = memory_new_zeroed(1, sizeof(*round));
+    struct request *request;
+    uint64_t deadline_ms =
+        loop_now_ms(reads->httpd->loop) + reads->linearizable.wait_ms + HTTPD_CALL_SLACK_MS;
+    round->reads = reads;
+    TAILQ_INIT(&round->requests);
+    if (edge_call(reads->httpd, PROTO_READ_INDEX, NULL, deadline_ms, &round->call)) {
+        free(round);
+        return false;
+    }
+    reads->rounds_in_flight++;
+    while ((request = TAILQ_FIRST(&reads->unasked)))
+        request_stage(request, &round->requests);
+    return true;
+}
+
+/* ---- READ ---- */
+
+static unsigned batch_answer(struct read_batch *batch, struct wire_reader *body)
+{
+    struct message_list list;
+    struct read_record record;
+    uint64_t applied_index;
+    unsigned answered = 0;
+    if (read_ok_decode(body, &applied_index, &list)) {
+        logger_error("message_damaged", "type=READ_OK");
+        return 0;
+    }
+    for (; answered < batch->count && read_ok_next(&list, &record); answered++)
+        if (batch->slots[answered])
+            read_answer(batch->slots[answered], &record, applied_index, batch->outbox);
+    return answered;
+}
+
+void reads_on_read(struct edge_call *call, enum edge_end end, struct wire_reader *body)
+{
+    struct read_batch *batch = (struct read_batch *)call;
+    batch->outbox->calls_in_flight--;
+    unsigned answered = end == EDGE_REPLIED ? batch_answer(batch, body) : 0;
+    for (unsigned i = answered; i < batch->count; i++)
+        if (batch->slots[i])
+            read_answer_status(batch->slots[i], PROTO_STATUS_UNAVAILABLE, NULL);
+    free(batch);
+}
+
+static unsigned reads_encode(struct reads *reads, const struct read_outbox *outbox)
+{
+    struct request *request;
+    unsigned count = 0;
+    read_begin(&reads->message, outbox->index_min, (uint32_t)outbox->wait_ms);
+    TAILQ_FOREACH(request, &outbox->requests, by_stage)
+    {
+        if (count == LIMIT_BATCH_RECORDS_MAX || reads->message.length >= LIMIT_BATCH_BYTES_SOFT)
+            break;
+        read_add(&reads->message, request->key, request->key_bytes);
+        count++;
+    }
+    return count;
+}
+
+static bool reads_send(struct reads *reads, struct read_outbox *outbox)
+{
+    unsigned count = reads_encode(reads, outbox);
+    struct read_batch *batch = memory_new(sizeof(*batch) + count * sizeof(*batch->slots));
+    uint64_t deadline_ms = loop_now_ms(reads->httpd->loop) + outbox->wait_ms + HTTPD_CALL_SLACK_MS;
+    batch->reads = reads;
+    batch->outbox = outbox;
+    batch->count = count;
+    if (edge_call(reads->httpd, PROTO_READ, &reads->message, deadline_ms, &batch->call)) {
+        free(batch);
+        return false;
+    }
+    outbox->calls_in_flight++;
+    for (unsigned i = 0; i < count; i++)
+        request_take_slot(TAILQ_FIRST(&outbox->requests), &batch->slots[i]);
+    return true;
+}
+
+static void reads_send_all(struct reads *reads, struct read_outbox *outbox)
+{
+    while (!TAILQ_EMPTY(&outbox->requests) && outbox->calls_in_flight < HTTPD_READ_CALLS_MAX)
+        if (!reads_send(reads, outbox))
+            break;
+}
+
+void reads_at_turn_end(struct reads *reads)
+{
+    if (!TAILQ_EMPTY(&reads->unasked) && reads->rounds_in_flight < HTTPD_READ_INDEX_CALLS_MAX)
+        (void)reads_ask(reads);
+    reads_send_all(reads, &reads->linearizable);
+    reads_send_all(reads, &reads->stale);
+    buffer_clear(&reads->message, 2 * LIMIT_BATCH_BYTES_SOFT);
+}
+
+/* ---- requests ---- */
+
+void reads_add(struct reads *reads, struct request *request)
+{
+    bool storaged_up = edge_is_up(reads->httpd, EDGE_STORAGED);
+    if (!storaged_up || (!request->stale && !edge_is_up(reads->httpd, EDGE_RAFTD))) {
+        read_answer_status(request, PROTO_STATUS_UNAVAILABLE, NULL);
+        return;
+    }
+    request_stage(request, request->stale ? &reads->stale.requests : &reads->unasked);
+    patience_begin(request->stale ? &reads->stale_patience : &reads->linearizable_patience,
+                   request);
+}
+
+void reads_on_edge_down(struct reads *reads, enum edge_peer peer)
+{
+    read_answer_all(&reads->unasked, PROTO_STATUS_UNAVAILABLE, NULL);
+    if (peer != EDGE_STORAGED)
+        return;
+    read_answer_all(&reads->linearizable.requests, PROTO_STATUS_UNAVAILABLE, NULL);
+    read_answer_all(&reads->stale.requests, PROTO_STATUS_UNAVAILABLE, NULL);
+}
+
+void reads_finish(struct reads *reads)
+{
+    patience_exhaust(&reads->linearizable_patience);
+    patience_exhaust(&reads->stale_patience);
+}
 
 struct reads *reads_new(struct httpd *httpd)
 {
     struct reads *reads = memory_new_zeroed(1, sizeof(*reads));
     reads->httpd = httpd;
+    TAILQ_INIT(&reads->unasked);
+    TAILQ_INIT(&reads->linearizable.requests);
+    TAILQ_INIT(&reads->stale.requests);
+    reads->linearizable.wait_ms = httpd->config->barrier_timeout_ms;
+    reads->stale.wait_ms = HTTPD_STALE_READ_MS_MAX;
+    patience_init(&reads->linearizable_patience, httpd->loop, reads->linearizable.wait_ms,
+                  read_on_impatience, reads);
+    patience_init(&reads->stale_patience, httpd->loop, reads->stale.wait_ms, read_on_impatience,
+                  reads);
     return reads;
 }
 
 void reads_free(struct reads *reads)
 {
-    buffer_free(&reads->read);
+    buffer_free(&reads->message);
     free(reads);
-}
-
-static void answer_all(struct queue *requests, uint16_t status)
-{
-    for (struct request *request = queue_pop(requests); request; request = queue_pop(requests))
-        reply_status(request, status);
-}
-
-void reads_take(struct reads *reads, struct request *request)
-{
-    struct httpd *httpd = reads->httpd;
-    if (!bus_client_is_up(httpd->storaged) ||
-        (!request->stale && !bus_client_is_up(httpd->raftd))) {
-        reply_status(request, PROTO_STATUS_UNAVAILABLE);
-        return;
-    }
-    request->state = REQUEST_WAITING;
-    request->deadline_ms = loop_now_ms(httpd->loop) + httpd->config->barrier_timeout_ms;
-    MHD_suspend_connection(request->connection);
-    queue_push(request->stale ? &reads->stale : &reads->waiting, request);
-}
-
-/* ---- READ_INDEX ---- */
-
-static void round_on_reply(void *context, enum bus_end end, uint16_t type, struct wire_reader *body)
-{
-    struct read_batch *round = context;
-    struct reads *reads = round->reads;
-    struct read_index_reply reply = {.status = PROTO_STATUS_UNAVAILABLE};
-    if (end == BUS_TIMED_OUT)
-        reply.status = PROTO_STATUS_TIMEOUT;
-    else if (httpd_is_reply(end, type, PROTO_READ_INDEX_OK) && read_index_ok_decode(body, &reply))
-        reply.status = PROTO_STATUS_UNAVAILABLE;
-    if (reply.status == PROTO_STATUS_OK) {
-        if (reply.index > reads->ready_index)
-            reads->ready_index = reply.index;
-        queue_take_all(&reads->ready, &round->requests);
-    }
-    for (struct request *request = queue_pop(&round->requests); request;
-         request = queue_pop(&round->requests)) {
-        if (reply.status == PROTO_STATUS_NOT_LEADER)
-            reply_not_leader(request, &reply.hint);
-        else
-            reply_status(request, reply.status);
-    }
-    free(round);
-}
-
-static void reads_send_round(struct reads *reads)
-{
-    struct httpd *httpd = reads->httpd;
-    if (!bus_client_is_up(httpd->raftd)) {
-        answer_all(&reads->waiting, PROTO_STATUS_UNAVAILABLE);
-        return;
-    }
-    if (!bus_client_has_room(httpd->raftd))
-        return;
-    struct read_batch *round = memory_new_zeroed(1, sizeof(*round));
-    round->reads = reads;
-    uint64_t deadline_ms = reads->waiting.first->deadline_ms;
-    queue_take_all(&round->requests, &reads->waiting);
-    if (bus_call(httpd->raftd, PROTO_READ_INDEX, NULL, deadline_ms, round_on_reply, round)) {
-        queue_take_all(&reads->waiting, &round->requests);
-        free(round);
-    }
-}
-
-/* ---- READ ---- */
-
-static void answer_record(struct reads *reads, struct request *request,
-                          const struct read_record *record, uint64_t applied_index)
-{
-    if (record->status == PROTO_STATUS_OK)
-        reply_value(request, record->value, record->value_bytes, record->revision,
-                    request->stale ? applied_index : 0);
-    else if (record->status ==
-             PROTO_STATUS_AGAIN) /* the index it needs is reached: any READ will do */
-        queue_push(request->stale ? &reads->stale : &reads->ready, request);
-    else
-        reply_status(request, record->status);
-}
-
-static void read_on_reply(void *context, enum bus_end end, uint16_t type, struct wire_reader *body)
-{
-    struct read_batch *batch = context;
-    struct message_list list;
-    uint64_t applied_index;
-    uint16_t status = end == BUS_TIMED_OUT ? PROTO_STATUS_TIMEOUT : PROTO_STATUS_UNAVAILABLE;
-    if (httpd_is_reply(end, type, PROTO_READ_OK) && !read_ok_decode(body, &applied_index, &list)) {
-        struct read_record record;
-        while (batch->requests.first && read_ok_next(&list, &record))
-            answer_record(batch->reads, queue_pop(&batch->requests), &record, applied_index);
-    }
-    answer_all(&batch->requests, status);
-    free(batch);
-}
-
-/* One READ from the queue; the deadline is that of its first request, which came first. */
-static bool reads_send(struct reads *reads, struct queue *queue, uint64_t index_min)
-{
-    struct httpd *httpd = reads->httpd;
-    uint64_t now_ms = loop_now_ms(httpd->loop), deadline_ms = queue->first->deadline_ms;
-    uint64_t wait_ms = deadline_ms > now_ms ? deadline_ms - now_ms : 0;
-    struct read_batch *batch = memory_new_zeroed(1, sizeof(*batch));
-    batch->reads = reads;
-    read_begin(&reads->read, index_min, (uint32_t)wait_ms);
-    while (queue->first && read_count(&reads->read) < LIMIT_BATCH_RECORDS_MAX &&
-           reads->read.length < LIMIT_BATCH_BYTES_SOFT) {
-        struct request *request = queue_pop(queue);
-        read_add(&reads->read, request->key.bytes, request->key.length);
-        queue_push(&batch->requests, request);
-    }
-    if (!bus_call(httpd->storaged, PROTO_READ, &reads->read, now_ms + wait_ms + HTTPD_READ_GRACE_MS,
-                  read_on_reply, batch))
-        return true;
-    answer_all(&batch->requests, PROTO_STATUS_UNAVAILABLE);
-    free(batch);
-    return false;
-}
-
-static void reads_send_all(struct reads *reads, struct queue *queue, uint64_t index_min)
-{
-    struct httpd *httpd = reads->httpd;
-    if (queue->first && !bus_client_is_up(httpd->storaged))
-        answer_all(queue, PROTO_STATUS_UNAVAILABLE);
-    while (queue->first && bus_client_has_room(httpd->storaged))
-        if (!reads_send(reads, queue, index_min))
-            break;
-}
-
-void reads_flush(struct reads *reads)
-{
-    reads_send_all(reads, &reads->stale, 0);
-    reads_send_all(reads, &reads->ready, reads->ready_index);
-    if (reads->waiting.first)
-        reads_send_round(reads);
-    buffer_clear(&reads->read, LIMIT_BATCH_BYTES_SOFT);
 }

@@ -1,198 +1,185 @@
-#include "request.h"
+#include "reply.h"
 
-#include "httpd.h"
+#include "condition.h"
+#include "dispatch.h"
 #include "message.h"
-#include "routes.h"
 
-#include <cjson/cJSON.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct MHD_Response *response_of(const void *bytes, size_t length, const char *type)
+#define HEADER_REVISION "X-Conure-Revision"
+#define HEADER_APPLIED_INDEX "X-Conure-Applied-Index"
+#define TYPE_TEXT "text/plain; charset=utf-8"
+#define TYPE_JSON "application/json"
+#define TYPE_PROBLEM "application/problem+json"
+#define TYPE_BYTES "application/octet-stream"
+
+static void reply_header(struct MHD_Response *response, const char *name, const char *value)
+{
+    if (MHD_add_response_header(response, name, value) != MHD_YES)
+        abort(); /* out of memory: all names and values are well-formed */
+}
+
+static void reply_header_number(struct MHD_Response *response, const char *name, uint64_t value)
+{
+    char digits[24];
+    snprintf(digits, sizeof(digits), "%llu", (unsigned long long)value);
+    reply_header(response, name, digits);
+}
+
+static struct MHD_Response *reply_new(const void *bytes, size_t length,
+                                      enum MHD_ResponseMemoryMode mode, const char *type)
 {
     struct MHD_Response *response =
-        MHD_create_response_from_buffer(length, (void *)(uintptr_t)bytes, MHD_RESPMEM_MUST_COPY);
+        MHD_create_response_from_buffer(length, (void *)(uintptr_t)bytes, mode);
     if (!response)
         abort();
-    (void)MHD_add_response_header(response, "Content-Type", type);
+    reply_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    reply_header(response, "X-Content-Type-Options", "nosniff");
     return response;
 }
 
-static void add_number(struct MHD_Response *response, const char *name, uint64_t number,
-                       const char *form)
+static void reply_etag(struct MHD_Response *response, uint64_t revision)
 {
-    char text[32];
-    snprintf(text, sizeof(text), form, (unsigned long long)number);
-    (void)MHD_add_response_header(response, name, text);
+    char tag[CONDITION_ETAG_BYTES];
+    condition_format_etag(revision, tag);
+    reply_header(response, MHD_HTTP_HEADER_ETAG, tag);
 }
 
-static void add_revision(struct MHD_Response *response, uint64_t revision)
+struct MHD_Response *reply_value(const struct reply_value *value)
 {
-    if (!revision)
-        return;
-    add_number(response, "ETag", revision, "\"%llu\"");
-    add_number(response, "X-Conure-Revision", revision, "%llu");
-}
-
-void reply_text(struct request *request, unsigned status, const char *text)
-{
-    request_answer(request, status, response_of(text, strlen(text), "text/plain; charset=utf-8"));
-}
-
-void reply_done(struct request *request, uint64_t revision)
-{
-    struct MHD_Response *response = response_of("OK\n", 3, "text/plain; charset=utf-8");
-    add_revision(response, revision);
-    request_answer(request, 200, response);
-}
-
-void reply_value(struct request *request, const void *bytes, size_t length, uint64_t revision,
-                 uint64_t applied_index)
-{
-    struct MHD_Response *response = response_of(bytes, length, "application/octet-stream");
-    add_revision(response, revision);
-    if (applied_index)
-        add_number(response, "X-Conure-Applied-Index", applied_index, "%llu");
-    request_answer(request, 200, response);
-}
-
-/* ---- JSON ---- */
-
-static struct MHD_Response *response_of_json(struct cJSON *object, const char *type)
-{
-    char *text = cJSON_PrintUnformatted(object);
-    if (!text)
-        abort();
-    struct buffer line = {0};
-    buffer_append(&line, text, strlen(text));
-    buffer_append(&line, "\n", 1);
-    struct MHD_Response *response = response_of(line.bytes, line.length, type);
-    buffer_free(&line);
-    cJSON_free(text);
-    cJSON_Delete(object);
+    struct MHD_Response *response =
+        reply_new(value->bytes, value->bytes_count, MHD_RESPMEM_MUST_COPY, TYPE_BYTES);
+    reply_etag(response, value->revision);
+    reply_header_number(response, HEADER_REVISION, value->revision);
+    if (value->stale)
+        reply_header_number(response, HEADER_APPLIED_INDEX, value->applied_index);
     return response;
 }
 
-void reply_json(struct request *request, unsigned status, struct cJSON *object)
+struct MHD_Response *reply_ok(void)
 {
-    request_answer(request, status, response_of_json(object, "application/json"));
+    return reply_new("OK\n", 3, MHD_RESPMEM_PERSISTENT, TYPE_TEXT);
 }
 
-static const char *title_of(unsigned status)
+struct MHD_Response *reply_written(uint64_t revision, bool has_etag)
 {
-    static const struct {
-        unsigned status;
-        const char *title;
-    } titles[] = {
-        {400, "Bad Request"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {409, "Conflict"},
-        {412, "Precondition Failed"},
-        {413, "Content Too Large"},
-        {414, "URI Too Long"},
-        {500, "Internal Server Error"},
-        {503, "Service Unavailable"},
-        {504, "Gateway Timeout"},
-        {505, "HTTP Version Not Supported"},
-    };
-    for (unsigned i = 0; i < sizeof(titles) / sizeof(*titles); i++)
-        if (titles[i].status == status)
-            return titles[i].title;
-    return "Error";
-}
-
-static struct MHD_Response *response_of_problem(unsigned status, struct cJSON *extra,
-                                                const char *detail)
-{
-    struct cJSON *problem = extra ? extra : cJSON_CreateObject();
-    (void)cJSON_AddStringToObject(problem, "title", title_of(status));
-    (void)cJSON_AddNumberToObject(problem, "status", (double)status);
-    (void)cJSON_AddStringToObject(problem, "detail", detail);
-    struct MHD_Response *response = response_of_json(problem, "application/problem+json");
-    if (status == 503)
-        (void)MHD_add_response_header(response, "Retry-After", "1");
+    struct MHD_Response *response = reply_ok();
+    if (has_etag)
+        reply_etag(response, revision);
+    reply_header_number(response, HEADER_REVISION, revision);
     return response;
 }
 
-void reply_problem(struct request *request, unsigned status, struct cJSON *extra,
-                   const char *format, ...)
+struct MHD_Response *reply_json(char *text)
 {
-    char detail[512];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(detail, sizeof(detail), format, arguments);
-    va_end(arguments);
-    request_answer(request, status, response_of_problem(status, extra, detail));
+    return reply_new(text, strlen(text), MHD_RESPMEM_MUST_FREE, TYPE_JSON);
 }
 
-void reply_not_allowed(struct request *request, const char *allow)
+struct MHD_Response *reply_text(char *text)
 {
-    char detail[128];
-    snprintf(detail, sizeof(detail), "allowed here: %s", allow);
-    struct MHD_Response *response = response_of_problem(405, NULL, detail);
-    (void)MHD_add_response_header(response, "Allow", allow);
-    request_answer(request, 405, response);
+    return reply_new(text, strlen(text), MHD_RESPMEM_MUST_FREE, TYPE_TEXT);
 }
 
-/* ---- leaders and statuses ---- */
-
-static struct cJSON *leader_object(const struct leader_hint *hint)
+struct MHD_Response *reply_problem(const struct problem *problem)
 {
-    struct cJSON *object = cJSON_CreateObject();
-    (void)cJSON_AddStringToObject(object, "leader", hint->raft_address);
-    if (hint->id[0]) {
-        (void)cJSON_AddStringToObject(object, "leader_id", hint->id);
-        (void)cJSON_AddStringToObject(object, "leader_url", hint->http_url);
-    }
-    return object;
+    char *text = problem_render(problem);
+    struct MHD_Response *response =
+        reply_new(text, strlen(text), MHD_RESPMEM_MUST_FREE, TYPE_PROBLEM);
+    if (problem->retry_after_s)
+        reply_header_number(response, MHD_HTTP_HEADER_RETRY_AFTER, problem->retry_after_s);
+    if (problem->allow)
+        reply_header(response, MHD_HTTP_HEADER_ALLOW, problem->allow);
+    if (problem->location)
+        reply_header(response, MHD_HTTP_HEADER_LOCATION, problem->location);
+    return response;
 }
 
-void reply_not_leader(struct request *request, const struct leader_hint *hint)
+/* ---- statuses ---- */
+
+static const struct {
+    unsigned proto_status, http_status;
+    unsigned retry_after_s;
+    const char *detail;
+} statuses[] = {
+    {PROTO_STATUS_NOT_FOUND, MHD_HTTP_NOT_FOUND, 0, "no such key"},
+    {PROTO_STATUS_CONDITION_FAILED, MHD_HTTP_PRECONDITION_FAILED, 0,
+     "the condition does not hold; nothing was changed"},
+    {PROTO_STATUS_TOO_LARGE, MHD_HTTP_CONTENT_TOO_LARGE, 0,
+     "the key or value is too large; nothing was stored"},
+    {PROTO_STATUS_BUSY, MHD_HTTP_SERVICE_UNAVAILABLE, 1, "overloaded; nothing was done"},
+    {PROTO_STATUS_UNAVAILABLE, MHD_HTTP_SERVICE_UNAVAILABLE, 1,
+     "the node cannot serve this now; nothing was done"},
+    {PROTO_STATUS_UNKNOWN, MHD_HTTP_GATEWAY_TIMEOUT, 0,
+     "it is not known whether the write was, or will be, applied"},
+    {PROTO_STATUS_DAMAGED, MHD_HTTP_INTERNAL_SERVER_ERROR, 0, "stored bytes failed their checksum"},
+    {PROTO_STATUS_TIMEOUT, MHD_HTTP_SERVICE_UNAVAILABLE, 1,
+     "the read could not be served in its time"},
+    {PROTO_STATUS_NO_SPACE, MHD_HTTP_SERVICE_UNAVAILABLE, 1,
+     "the disk is full: only reads and deletes are served; nothing was stored"},
+};
+
+static const struct {
+    unsigned http_status;
+    bool with_location;
+} follower_answers[] = {
+    [FOLLOWER_REDIRECT] = {MHD_HTTP_TEMPORARY_REDIRECT, true},
+    [FOLLOWER_PROXY] = {MHD_HTTP_TEMPORARY_REDIRECT, true},
+    [FOLLOWER_CONFLICT] = {MHD_HTTP_CONFLICT, false},
+};
+
+static void reply_not_leader(const struct request *request, const struct leader_hint *hint,
+                             struct problem *problem)
 {
-    if (!hint->id[0]) {
-        reply_problem(request, 503, leader_object(hint), "there is no leader now");
+    static char location[LIMIT_URL_BYTES_MAX + LIMIT_HTTP_URI_BYTES_MAX + 1];
+    enum config_follower_mode mode = request->httpd->config->follower_mode;
+    if (!hint || !hint->raft_address[0] || !hint->http_url[0]) {
+        problem_set_unavailable(problem, "there is no leader now; nothing was done");
         return;
     }
-    if (request->httpd->config->follower_mode == FOLLOWER_CONFLICT) {
-        reply_problem(request, 409, leader_object(hint), "this node does not lead");
+    problem_set(problem, follower_answers[mode].http_status, "this node is not the leader, %s is",
+                hint->id);
+    problem->leader = hint;
+    if (!follower_answers[mode].with_location)
         return;
-    }
-    struct buffer location = {0};
-    buffer_append(&location, hint->http_url, strlen(hint->http_url));
-    buffer_append(&location, request->target, strlen(request->target) + 1);
-    struct MHD_Response *response = response_of_json(leader_object(hint), "application/json");
-    (void)MHD_add_response_header(response, "Location", (const char *)location.bytes);
-    buffer_free(&location);
-    request_answer(request, 307, response);
+    snprintf(location, sizeof(location), "%s%s", hint->http_url,
+             (const char *)request->target.bytes);
+    problem->location = location;
 }
 
-void reply_status(struct request *request, unsigned proto_status)
+void reply_status_problem(const struct request *request, unsigned status,
+                          const struct leader_hint *hint, struct problem *problem)
 {
-    static const struct {
-        unsigned status, http;
-        const char *detail;
-    } table[] = {
-        {PROTO_STATUS_NOT_FOUND, 404, "there is no such key"},
-        {PROTO_STATUS_CONDITION_FAILED, 412, "the condition does not hold; nothing was changed"},
-        {PROTO_STATUS_TOO_LARGE, 413, "over the node's limit; nothing was stored"},
-        {PROTO_STATUS_BUSY, 503, "too much is under way; nothing was done"},
-        {PROTO_STATUS_UNAVAILABLE, 503, "the node cannot serve this now; nothing was done"},
-        {PROTO_STATUS_BAD_REQUEST, 500, "the command was refused"},
-        {PROTO_STATUS_DAMAGED, 500, "the stored bytes are damaged"},
-        {PROTO_STATUS_TIMEOUT, 503, "the read could not be served within barrier_timeout"},
-        {PROTO_STATUS_NO_SPACE, 503, "the disk is full; nothing was done"},
-    };
-    static const struct leader_hint no_leader;
-    for (unsigned i = 0; i < sizeof(table) / sizeof(*table); i++)
-        if (table[i].status == proto_status) {
-            struct cJSON *extra = table[i].http == 503 ? leader_object(&no_leader) : NULL;
-            reply_problem(request, table[i].http, extra, "%s", table[i].detail);
-            return;
-        }
-    struct cJSON *extra = cJSON_CreateObject();
-    (void)cJSON_AddStringToObject(extra, "outcome", "unknown");
-    reply_problem(request, 504, extra, "the write may or may not have been, or still be, done");
+    static const struct leader_hint nobody;
+    if (status == PROTO_STATUS_NOT_LEADER) {
+        reply_not_leader(request, hint, problem);
+        return;
+    }
+    for (unsigned i = 0; i < sizeof(statuses) / sizeof(*statuses); i++) {
+        if (statuses[i].proto_status != status)
+            continue;
+        problem_set(problem, statuses[i].http_status, "%s", statuses[i].detail);
+        problem->retry_after_s = statuses[i].retry_after_s;
+        problem->outcome_unknown = status == PROTO_STATUS_UNKNOWN;
+        if (status == PROTO_STATUS_UNAVAILABLE)
+            problem->leader = hint ? hint : &nobody;
+        return;
+    }
+    problem_set(problem, MHD_HTTP_INTERNAL_SERVER_ERROR, "unexpected status %s",
+                proto_status_name(status));
+}
+
+size_t reply_raw_problem(const struct problem *problem, char *into, size_t into_bytes)
+{
+    char *body = problem_render(problem), retry[32] = "";
+    if (problem->retry_after_s)
+        snprintf(retry, sizeof(retry), "Retry-After: %u\r\n", problem->retry_after_s);
+    int length = snprintf(into, into_bytes,
+                          "HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Type: " TYPE_PROBLEM
+                          "\r\n%sContent-Length: %zu\r\n\r\n%s",
+                          problem->status, MHD_get_reason_phrase_for(problem->status), retry,
+                          strlen(body), body);
+    free(body);
+    return length > 0 && (size_t)length < into_bytes ? (size_t)length : 0;
 }

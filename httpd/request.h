@@ -1,78 +1,102 @@
-/* One HTTP request from its first byte to its answer. Owner: httpd.
+/* One request, from its target to its answer.
  *
- *   NEW -> RECEIVING -> WAITING -> ANSWERED
- *     \________\___________________/      (an answer without asking anybody)
+ *   HEAD ----> BODY ----> SERVING ----> ANSWERED
+ *     |          |       (suspended)       ^
+ *     +--> REFUSED (body is swallowed) ----+
  *
- * It belongs to its MHD connection, which frees it when the answer is out (or the client gone).
- * While WAITING the connection is suspended, so it cannot go away: the rooms that ask others
- * (writes, reads, inquiries) keep plain pointers and end each by exactly one request_answer. */
+ * A request lives in its connection and is used again for the next one there. While it waits for an
+ * edge its connection is suspended: libmicrohttpd neither reads from it nor ends it, so a waiting
+ * request is always alive. Whoever holds it (writes, reads, survey) answers it exactly once. */
 #pragma once
 
 #include "buffer.h"
-#include "command.h"
-#include "propose.h"
+#include "condition.h"
+#include "guard.h"
+#include "problem.h"
 #include "uri.h"
 
 #include <microhttpd.h>
-#include <stdint.h>
+#include <stdbool.h>
+#include <sys/queue.h>
 
 struct httpd;
 struct route;
-struct cJSON;
 
-enum request_state { REQUEST_NEW, REQUEST_RECEIVING, REQUEST_WAITING, REQUEST_ANSWERED };
-
-struct request {
-    struct request *next; /* in the list of the room it waits in */
-    struct httpd *httpd;
-    struct MHD_Connection *connection;
-    enum request_state state;
-    char *target; /* as in the request line */
-    struct uri uri;
-    const struct route *route;
-    unsigned method; /* a bit of enum method (routes.h) */
-    bool close;      /* the connection ends with the answer */
-
-    struct buffer body;
-    uint64_t body_counted; /* of the bodies' budget */
-    uint64_t body_seen;    /* received, stored or not */
-
-    struct uri_bytes key;
-    struct uri_bytes value;
-    enum command_condition condition;
-    uint64_t condition_revision;
-    bool stale;
-    uint64_t deadline_ms; /* loop time */
-
-    struct MHD_Response *response; /* set by request_answer */
-    unsigned status;
+enum request_state {
+    REQUEST_HEAD,
+    REQUEST_BODY,
+    REQUEST_REFUSED,
+    REQUEST_SERVING,
+    REQUEST_ANSWERED,
 };
 
-struct request *request_new(struct httpd *httpd, const char *target);
+struct request {
+    struct httpd *httpd;
+    struct MHD_Connection *mhd;
+    int fd;
+    enum request_state state;
+    bool suspended;
+    bool linger; /* the connection ends with the client still sending */
+
+    const char *target_at; /* where libmicrohttpd keeps the target */
+    size_t target_bytes;
+    struct buffer target; /* a copy of it with a NUL, and as many bytes for its decoded parts */
+    struct uri uri;
+    struct guard_findings findings;
+    const struct route *route;
+
+    const uint8_t *key;
+    size_t key_bytes;
+    const uint8_t *value; /* in the target or in `body` */
+    size_t value_bytes;
+    struct condition condition;
+    bool stale;
+    bool verbose;
+
+    struct buffer body;
+    size_t body_bytes_reserved; /* of LIMIT_BODIES_BYTES_MAX */
+
+    struct MHD_Response *answer;
+    unsigned answer_status;
+
+    /* Kept by whoever holds the waiting request. */
+    uint64_t deadline_ms;
+    struct patience *patience;
+    TAILQ_ENTRY(request) by_age;
+    TAILQ_ENTRY(request) by_stage;
+    struct request_list *stage; /* the list it is in by stage, or NULL */
+    struct request **slot;      /* its place in a message in flight, or NULL */
+};
+
+TAILQ_HEAD(request_list, request);
+
+/* ---- called by the server, in this order; false: the connection must end without an answer ----
+ */
+
+/* The target was read. `request` has httpd, mhd and fd set, and is otherwise new or ended. */
+void request_begin(struct request *request, const char *target);
+bool request_on_head(struct request *request, const char *method, const char *version);
+bool request_on_body(struct request *request, const char *bytes, size_t length);
+bool request_on_whole(struct request *request);
+/* Writes the problem to the socket past libmicrohttpd, as the last the client gets: for when
+ * libmicrohttpd takes no answer, or would give a wrong one. */
+void request_refuse_raw(struct request *request, const struct problem *problem);
+/* The answer is on its way, or the connection is gone. */
+void request_end(struct request *request);
+/* Frees the buffers. */
 void request_free(struct request *request);
 
-/* The answer. Takes the response, adds what every answer has, and wakes the connection if it waits.
- */
-void request_answer(struct request *request, unsigned status, struct MHD_Response *response);
+/* ---- called by whoever serves it ---- */
 
-/* ---- answers (reply.c) ---- */
+/* Gives the answer, which becomes the request's, and lets it go: no list, slot or clock holds it
+ * any more. */
+void request_answer(struct request *request, unsigned status, struct MHD_Response *answer);
+void request_answer_problem(struct request *request, const struct problem *problem);
 
-/* A short text. */
-void reply_text(struct request *request, unsigned status, const char *text);
-/* "OK\n" with the revision as ETag, if it is not 0. */
-void reply_done(struct request *request, uint64_t revision);
-/* A value's bytes (copied) with its revision; `applied_index` is shown if it is not 0. */
-void reply_value(struct request *request, const void *bytes, size_t length, uint64_t revision,
-                 uint64_t applied_index);
-/* A JSON object (taken), with a newline behind it. */
-void reply_json(struct request *request, unsigned status, struct cJSON *object);
-/* problem+json (RFC 9457): title from the status, `detail` as given. `extra`: further members,
- * taken, or NULL. 503 gets Retry-After. */
-void reply_problem(struct request *request, unsigned status, struct cJSON *extra,
-                   const char *detail, ...) __attribute__((format(printf, 4, 5)));
-/* 405 with Allow. */
-void reply_not_allowed(struct request *request, const char *allow);
-/* This node does not lead: by follower_mode 307 or 409, or 503 if nobody does. */
-void reply_not_leader(struct request *request, const struct leader_hint *hint);
-/* What a status of a RESULT, READ or READ_INDEX means to the client: one table. */
-void reply_status(struct request *request, unsigned proto_status);
+/* Moves it to the end of a stage's list; NULL: to none. */
+void request_stage(struct request *request, struct request_list *list);
+/* Takes the slot of a message in flight, to be set to NULL should the request be answered before
+ * the message is. */
+void request_take_slot(struct request *request, struct request **slot);
+/* Frees the body's memory: its bytes are in a message. They still count until the answer. */
+void request_drop_body(struct request *request);

@@ -1,58 +1,88 @@
 #include "routes.h"
 
+#include "kv.h"
+#include "pages.h"
+
 #include <stdio.h>
 #include <string.h>
 
+#define READ_METHODS (METHOD_GET | METHOD_HEAD)
+
 static const char *const no_parameters[] = {NULL};
-static const char *const kv_parameters[] = {"key", "value", "stale", NULL};
-static const char *const readyz_parameters[] = {"verbose", NULL};
+static const char *const read_parameters[] = {"key", "stale", NULL};
+static const char *const put_parameters[] = {"key", "value", NULL};
+static const char *const delete_parameters[] = {"key", NULL};
+static const char *const ready_parameters[] = {"verbose", NULL};
 
-#define METHODS_READ (METHOD_GET | METHOD_HEAD)
+/* clang-format off */
+static const struct route routes[] = {
+    {"/kv",  ROUTE_EXACT, READ_METHODS,  read_parameters,      false, kv_prepare_read,  kv_serve_read,  NULL},
+    {"/kv",  ROUTE_EXACT, METHOD_PUT,    put_parameters,       true,  kv_prepare_write, kv_serve_write, NULL},
+    {"/kv",  ROUTE_EXACT, METHOD_DELETE, delete_parameters,    false, kv_prepare_write, kv_serve_write, NULL},
+    {"/kv/", ROUTE_BELOW, READ_METHODS,  read_parameters,      false, kv_prepare_read,  kv_serve_read,  NULL},
+    {"/kv/", ROUTE_BELOW, METHOD_PUT,    put_parameters,       true,  kv_prepare_write, kv_serve_write, NULL},
+    {"/kv/", ROUTE_BELOW, METHOD_DELETE, delete_parameters,    false, kv_prepare_write, kv_serve_write, NULL},
 
-const struct route routes[] = {
-    {"/kv", METHODS_READ | METHOD_PUT | METHOD_DELETE, true, kv_parameters, kv_check, kv_handle},
-    {"/status", METHODS_READ, false, no_parameters, NULL, status_handle},
-    {"/raft/config", METHODS_READ, false, no_parameters, NULL, raft_config_handle},
-    {"/raft/stats", METHODS_READ, false, no_parameters, NULL, raft_stats_handle},
-    {"/livez", METHODS_READ, false, readyz_parameters, NULL, livez_handle},
-    {"/readyz", METHODS_READ, false, readyz_parameters, NULL, readyz_handle},
+    {"/status",      ROUTE_EXACT, READ_METHODS, no_parameters,    false, NULL, survey_serve, pages_status},
+    {"/raft/config", ROUTE_EXACT, READ_METHODS, no_parameters,    false, NULL, survey_serve, pages_raft_config},
+    {"/raft/stats",  ROUTE_EXACT, READ_METHODS, no_parameters,    false, NULL, survey_serve, pages_raft_stats},
+    {"/readyz",      ROUTE_EXACT, READ_METHODS, ready_parameters, false, pages_prepare_ready, survey_serve, pages_ready},
+    {"/livez",       ROUTE_EXACT, READ_METHODS, no_parameters,    false, NULL, pages_serve_live, NULL},
     {NULL},
 };
+/* clang-format on */
 
 static const struct {
     const char *name;
-    enum method method;
+    unsigned method;
 } methods[] = {
     {"GET", METHOD_GET},       {"HEAD", METHOD_HEAD}, {"PUT", METHOD_PUT},
     {"DELETE", METHOD_DELETE}, {"POST", METHOD_POST},
 };
 #define METHODS_COUNT (sizeof(methods) / sizeof(*methods))
 
-unsigned method_of(const char *name)
+unsigned routes_method(const char *method)
 {
     for (unsigned i = 0; i < METHODS_COUNT; i++)
-        if (!strcmp(methods[i].name, name))
+        if (!strcmp(methods[i].name, method))
             return methods[i].method;
-    return METHOD_OTHER;
+    return 0;
 }
 
-const char *method_list(unsigned set, char *into, size_t into_bytes)
+static bool route_matches(const struct route *route, const void *path, size_t path_bytes)
+{
+    size_t length = strlen(route->path);
+    if (route->kind == ROUTE_EXACT ? path_bytes != length : path_bytes < length)
+        return false;
+    return !memcmp(path, route->path, length);
+}
+
+const struct route *routes_find(const void *path, size_t path_bytes, unsigned method,
+                                unsigned *ret_allowed)
+{
+    unsigned allowed = 0;
+    for (const struct route *route = routes; route->path; route++) {
+        if (!route_matches(route, path, path_bytes))
+            continue;
+        if (route->methods & method)
+            return route;
+        allowed |= route->methods;
+    }
+    *ret_allowed = allowed;
+    return NULL;
+}
+
+void routes_format_allow(unsigned allowed, char into[ROUTES_ALLOW_BYTES])
 {
     size_t length = 0;
     into[0] = '\0';
     for (unsigned i = 0; i < METHODS_COUNT; i++)
-        if (set & methods[i].method)
-            length += (size_t)snprintf(into + length, into_bytes - length, "%s%s",
+        if (allowed & methods[i].method)
+            length += (size_t)snprintf(into + length, ROUTES_ALLOW_BYTES - length, "%s%s",
                                        length ? ", " : "", methods[i].name);
-    return into;
 }
 
-const struct route *route_of(const struct uri *uri)
+const struct route *routes_table(void)
 {
-    for (const struct route *route = routes; route->path; route++)
-        if (uri->path.length == strlen(route->path) &&
-            !memcmp(uri->path.bytes, route->path, uri->path.length) &&
-            (!uri->key.bytes || route->takes_key_path))
-            return route;
-    return NULL;
+    return routes;
 }

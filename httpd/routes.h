@@ -1,46 +1,46 @@
-/* What can be asked for: path and methods to handler, one table (routes.c). Owner: httpd. */
+/* The table of what httpd serves: path, methods, query parameters, and who does it. */
 #pragma once
 
 #include "request.h"
+#include "survey.h"
 
-enum method {
+enum route_method {
     METHOD_GET = 1,
     METHOD_HEAD = 2,
     METHOD_PUT = 4,
     METHOD_DELETE = 8,
     METHOD_POST = 16,
-    METHOD_OTHER = 32,
 };
 
-/* Called when the request is complete. It answers, or puts the request into a room where it waits.
- */
-typedef void route_handler(struct request *request);
-/* Called when the headers are complete, to refuse early; may be NULL. Answers or does nothing. */
-typedef void route_checker(struct request *request);
+enum route_kind {
+    ROUTE_EXACT, /* this path */
+    ROUTE_BELOW, /* this path, which ends in '/', and anything behind it */
+};
+
+/* Reads what the head says before any body is accepted. 0 or the status in `problem`. */
+typedef int route_prepare_fn(struct request *request, struct problem *problem);
+/* Serves the whole request: answers it, or hands it to who will. */
+typedef void route_serve_fn(struct request *request);
 
 struct route {
     const char *path;
-    unsigned methods;
-    bool takes_key_path;           /* also with a key behind it: /kv/K */
-    const char *const *parameters; /* known query parameters; ends with NULL */
-    route_checker *check;
-    route_handler *handler;
+    enum route_kind kind;
+    unsigned methods; /* bits of enum route_method */
+    const char *const *parameters;
+    bool takes_body;
+    route_prepare_fn *prepare; /* may be NULL */
+    route_serve_fn *serve;
+    survey_page_fn *page; /* of routes served by survey_serve; else NULL */
 };
 
-unsigned method_of(const char *name);
-/* "GET, HEAD, ...", of a set of methods. */
-const char *method_list(unsigned methods, char *into, size_t into_bytes);
+#define ROUTES_ALLOW_BYTES 40u /* "GET, HEAD, PUT, DELETE, POST" and its NUL */
 
-/* The table; ends with a NULL path. */
-extern const struct route routes[];
-/* The route of the parsed target, or NULL. */
-const struct route *route_of(const struct uri *uri);
-
-/* ---- handlers ---- */
-void kv_check(struct request *request);           /* kv.c */
-void kv_handle(struct request *request);          /* kv.c */
-void status_handle(struct request *request);      /* inquiries.c */
-void raft_config_handle(struct request *request); /* inquiries.c */
-void raft_stats_handle(struct request *request);  /* inquiries.c */
-void livez_handle(struct request *request);       /* inquiries.c */
-void readyz_handle(struct request *request);      /* inquiries.c */
+/* 0 for a method that no route knows. */
+unsigned routes_method(const char *method);
+/* The route, or NULL; then *ret_allowed has the methods that the path allows (0: unknown path). */
+const struct route *routes_find(const void *path, size_t path_bytes, unsigned method,
+                                unsigned *ret_allowed);
+/* The text of an Allow header. */
+void routes_format_allow(unsigned methods, char into[ROUTES_ALLOW_BYTES]);
+/* The table itself, for tests that walk it; ends with a NULL path. */
+const struct route *routes_table(void);

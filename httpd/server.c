@@ -1,18 +1,19 @@
-/* libmicrohttpd calls back only from within MHD_run. Per request: server_on_target (the raw
- * target), server_on_request once when the headers are complete, once for each piece of the body,
- * and once more at its end; again after a suspended connection is resumed, then only to queue the
- * answer; server_on_completed when the answer is out. */
+/* libmicrohttpd has no thread here: its epoll descriptor is watched like any other, and MHD_run is
+ * called at the end of a turn in which it became ready, something was resumed, or its clock is due.
+ * Of a resumed connection it learns only when it runs: so it runs again until MHD_get_timeout asks
+ * for a wait.
+ *
+ * libmicrohttpd closes a connection by shutting down its sending side and closing the descriptor;
+ * in between it calls server_on_connection, where a lingering end is taken over. */
 #include "server.h"
 
-#include "guard.h"
-#include "inherit.h"
+#include "clock.h"
+#include "lingerers.h"
 #include "logger.h"
-#include "message.h"
 #include "request.h"
-#include "routes.h"
 
 #include <errno.h>
-#include <netdb.h>
+#include <microhttpd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,354 +21,365 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#define DISCARD_BYTES_MAX                                                                          \
-    (1u << 20) /* of a chunked body over the limit, read on only to answer it; then the connection \
-                  is cut */
-#define DESCRIPTORS_SPARE 128u
+struct connection {
+    struct server *server;
+    TAILQ_ENTRY(connection) link;
+    uint64_t idle_since_ms;
+    bool busy;       /* between a target and the end of its answer */
+    bool has_served; /* at least one request */
+    bool shut;       /* told to end, in the drain */
+    struct request request;
+};
+
+TAILQ_HEAD(connection_list, connection);
 
 struct server {
     struct httpd *httpd;
     struct MHD_Daemon *daemon;
     struct loop_source *source;
     struct loop_timer timer;
+    struct lingerers *lingerers;
+    struct connection_list connections;
+    unsigned connections_count, connections_max;
+    bool wanted; /* MHD_run has something to do */
+    bool held;   /* and must not, yet */
+    struct loop_timer hold_timer;
+    struct loop_timer drain_timer;
+    uint64_t drain_began_ms;
+    loop_fn *on_drained;
 };
 
-/* ---- one request ---- */
+/* ---- connections ---- */
 
-static void *server_on_target(void *context, const char *target, struct MHD_Connection *connection)
+static void connection_open(struct server *server, struct MHD_Connection *mhd, void **context)
 {
-    struct server *server = context;
-    struct request *request = request_new(server->httpd, target);
-    request->connection = connection;
-    return request;
+    struct connection *connection = memory_new_zeroed(1, sizeof(*connection));
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    connection->server = server;
+    connection->idle_since_ms = loop_now_ms(server->httpd->loop);
+    connection->request.httpd = server->httpd;
+    connection->request.mhd = mhd;
+    connection->request.fd = info->connect_fd;
+    TAILQ_INSERT_TAIL(&server->connections, connection, link);
+    server->connections_count++;
+    *context = connection;
 }
 
-static enum MHD_Result guard_on_header(void *context, enum MHD_ValueKind kind, const char *name,
-                                       size_t name_length, const char *value, size_t value_length)
+static void connection_close(struct connection *connection)
 {
-    (void)kind;
-    struct guard_header header = {name, name_length, value ? value : "", value ? value_length : 0};
-    guard_header(context, &header);
-    return MHD_YES;
+    struct server *server = connection->server;
+    if (connection->request.linger)
+        lingerers_take(server->lingerers, connection->request.fd);
+    if (server->connections_count-- == server->connections_max)
+        server_wake(server); /* listens again, but only once it runs */
+    TAILQ_REMOVE(&server->connections, connection, link);
+    request_free(&connection->request);
+    free(connection);
 }
 
-static bool check_guard(struct request *request, const char *version, struct guard *guard)
+static void server_on_connection(void *context, struct MHD_Connection *mhd, void **socket_context,
+                                 enum MHD_ConnectionNotificationCode code)
 {
-    guard_begin(guard);
-    (void)MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, guard_on_header, guard);
-    if (strlen(request->target) > LIMIT_HTTP_URI_BYTES_MAX && !guard->verdict)
-        guard->verdict =
-            error_set(&guard->reason, 414, "want at most %u bytes", LIMIT_HTTP_URI_BYTES_MAX);
-    if (!guard_finish(guard, version))
-        return true;
-    request->close = true;
-    reply_problem(request, (unsigned)guard->verdict, NULL, "%s", guard->reason.text);
-    return false;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        connection_open(context, mhd, socket_context);
+    else if (*socket_context)
+        connection_close(*socket_context);
 }
 
-static bool check_route(struct request *request, const char *method)
+/* ---- requests ---- */
+
+static void *server_on_target(void *context, const char *target, struct MHD_Connection *mhd)
 {
-    struct error error = {""};
-    char allow[64];
-    if (uri_parse(&request->uri, request->target, &error)) {
-        reply_problem(request, 400, NULL, "%s", error.text);
-        return false;
-    }
-    request->method = method_of(method);
-    request->route = route_of(&request->uri);
-    if (!request->route) {
-        reply_problem(request, 404, NULL, "there is no such path");
-        return false;
-    }
-    if (!(request->route->methods & request->method)) {
-        reply_not_allowed(request, method_list(request->route->methods, allow, sizeof(allow)));
-        return false;
-    }
-    const char *unknown = uri_unknown_parameter(&request->uri, request->route->parameters);
-    if (unknown) {
-        reply_problem(request, 400, NULL, "unknown query parameter \"%.32s\"", unknown);
-        return false;
-    }
-    return true;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct connection *connection = info->socket_context;
+    (void)context;
+    connection->busy = true;
+    request_begin(&connection->request, target ? target : "");
+    return connection;
 }
 
-/* Only a PUT has a body; what is too long is refused before it comes. */
-static bool check_body(struct request *request, const struct guard *guard)
+static enum MHD_Result server_on_access(void *context, struct MHD_Connection *mhd, const char *url,
+                                        const char *method, const char *version, const char *upload,
+                                        size_t *upload_bytes, void **request_context)
 {
-    struct httpd *httpd = request->httpd;
-    uint64_t bytes = guard->content_length == GUARD_LENGTH_NONE ? 0 : guard->content_length;
-    uint64_t bytes_max = httpd->config->value_bytes_max;
-    if (request->method != METHOD_PUT && (bytes || guard->chunked)) {
-        request->close = true;
-        reply_problem(request, 400, NULL, "only a PUT has a body");
-    } else if (bytes > bytes_max) {
-        request->close = true;
-        reply_problem(request, 413, NULL,
-                      "the value has %llu bytes, at most %llu are allowed; nothing was stored",
-                      (unsigned long long)bytes, (unsigned long long)bytes_max);
-    } else if (httpd->bodies_bytes + bytes > LIMIT_BODIES_BYTES_MAX) {
-        request->close = true;
-        reply_status(request, PROTO_STATUS_BUSY);
+    struct connection *connection = *request_context;
+    (void)context, (void)mhd, (void)url;
+    if (!connection)
+        return MHD_NO;
+    bool goes_on;
+    if (connection->request.state == REQUEST_HEAD) {
+        goes_on = request_on_head(&connection->request, method, version);
+    } else if (*upload_bytes) {
+        goes_on = request_on_body(&connection->request, upload, *upload_bytes);
+        *upload_bytes = 0;
     } else {
-        request->body_counted = bytes;
-        httpd->bodies_bytes += bytes;
-        if (bytes)
-            (void)buffer_reserve(&request->body, bytes);
+        goes_on = request_on_whole(&connection->request);
     }
-    return request->state != REQUEST_ANSWERED;
+    return goes_on ? MHD_YES : MHD_NO;
 }
 
-static void server_on_headers(struct request *request, const char *method, const char *version)
+static void server_on_completed(void *context, struct MHD_Connection *mhd, void **request_context,
+                                enum MHD_RequestTerminationCode code)
 {
-    struct guard guard;
-    request->state = REQUEST_RECEIVING;
-    if (!check_guard(request, version, &guard) || !check_route(request, method))
+    struct connection *connection = *request_context;
+    (void)context, (void)mhd, (void)code;
+    if (!connection)
         return;
-    if (request->route->check)
-        request->route->check(request);
-    if (request->state != REQUEST_ANSWERED)
-        (void)check_body(request, &guard);
+    request_end(&connection->request);
+    connection->busy = false;
+    connection->has_served = true;
+    connection->idle_since_ms = loop_now_ms(connection->server->httpd->loop);
+    *request_context = NULL;
 }
 
-/* A piece of the body. False: the connection is to be cut. */
-static bool server_on_body(struct request *request, const char *bytes, size_t length)
+/* Targets are decoded here and nowhere else: libmicrohttpd's own decoding ends at %00. */
+static size_t server_on_unescape(void *context, struct MHD_Connection *mhd, char *text)
 {
-    struct httpd *httpd = request->httpd;
-    uint64_t bytes_max = httpd->config->value_bytes_max;
-    request->body_seen += length;
-    if (request->body_seen > bytes_max)
-        return request->body_seen <= bytes_max + DISCARD_BYTES_MAX;
-    if (request->body_seen > request->body_counted) { /* chunked: counted as it comes */
-        uint64_t more = request->body_seen - request->body_counted;
-        if (httpd->bodies_bytes + more > LIMIT_BODIES_BYTES_MAX)
-            return false;
-        request->body_counted += more;
-        httpd->bodies_bytes += more;
-    }
-    buffer_append(&request->body, bytes, length);
-    return true;
-}
-
-static void server_on_complete_request(struct request *request)
-{
-    uint64_t bytes_max = request->httpd->config->value_bytes_max;
-    if (request->body_seen <= bytes_max) {
-        request->route->handler(request);
-        return;
-    }
-    request->close = true;
-    reply_problem(request, 413, NULL, "the value has more than %llu bytes; nothing was stored",
-                  (unsigned long long)bytes_max);
-}
-
-static enum MHD_Result server_queue_answer(struct request *request)
-{
-    return MHD_queue_response(request->connection, request->status, request->response);
-}
-
-static enum MHD_Result server_on_request(void *context, struct MHD_Connection *connection,
-                                         const char *url, const char *method, const char *version,
-                                         const char *upload, size_t *upload_length,
-                                         void **connection_context)
-{
-    struct request *request = *connection_context;
-    (void)context;
-    (void)connection;
-    (void)url;
-    if (request->state == REQUEST_NEW) {
-        server_on_headers(request, method, version);
-        return request->state == REQUEST_ANSWERED ? server_queue_answer(request) : MHD_YES;
-    }
-    if (*upload_length > 0) {
-        bool kept = server_on_body(request, upload, *upload_length);
-        *upload_length = 0;
-        return kept ? MHD_YES : MHD_NO;
-    }
-    if (request->state == REQUEST_RECEIVING)
-        server_on_complete_request(request);
-    return request->state == REQUEST_ANSWERED ? server_queue_answer(request) : MHD_YES;
-}
-
-static void server_on_completed(void *context, struct MHD_Connection *connection,
-                                void **connection_context, enum MHD_RequestTerminationCode code)
-{
-    (void)context;
-    (void)connection;
-    (void)code;
-    if (*connection_context)
-        request_free(*connection_context);
-    *connection_context = NULL;
-}
-
-/* ---- the library in the loop ---- */
-
-/* Left alone: the target is decoded once, by uri.c. */
-static size_t server_unescape(void *context, struct MHD_Connection *connection, char *text)
-{
-    (void)context;
-    (void)connection;
+    (void)context, (void)mhd;
     return strlen(text);
 }
 
-static void server_on_library_log(void *context, const char *format, va_list arguments)
-    __attribute__((format(printf, 2, 0)));
-
-static void server_on_library_log(void *context, const char *format, va_list arguments)
+/* A Content-Length that libmicrohttpd cannot read makes it answer with two heads, one behind the
+ * other. It says so in its log before it does: between the end of a head and the first call of
+ * server_on_access it logs nothing else. So whoever is there now is answered from here. */
+static void server_refuse_unreadable(struct server *server)
 {
-    char text[256], quoted[600];
-    (void)context;
-    vsnprintf(text, sizeof(text), format, arguments);
-    text[strcspn(text, "\r\n")] = '\0';
-    logger_debug("http_library", "text=%s", logger_quoted(quoted, sizeof(quoted), text));
+    struct connection *connection;
+    struct problem problem;
+    TAILQ_FOREACH(connection, &server->connections, link)
+    {
+        if (!connection->busy || connection->request.state != REQUEST_HEAD)
+            continue;
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+            connection->request.mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+        if (!info || !info->header_size)
+            continue;
+        problem_set(&problem, MHD_HTTP_BAD_REQUEST, "Content-Length is not a number");
+        request_refuse_raw(&connection->request, &problem);
+    }
+}
+
+__attribute__((format(printf, 2, 0))) static void server_on_log(void *context, const char *format,
+                                                                va_list arguments)
+{
+    char text[512], quoted[600];
+    server_refuse_unreadable(context);
+    (void)vsnprintf(text, sizeof(text), format, arguments);
+    text[strcspn(text, "\n")] = '\0';
+    logger_debug("microhttpd", "text=%s", logger_quoted(quoted, sizeof(quoted), text));
+}
+
+/* ---- turns ---- */
+
+void server_wake(struct server *server)
+{
+    server->wanted = true;
 }
 
 static void server_on_ready(void *context, uint32_t epoll_events)
 {
-    struct server *server = context;
     (void)epoll_events;
-    server->httpd->server_due = true;
+    server_wake(context);
 }
 
 static void server_on_timer(void *context)
 {
-    struct server *server = context;
-    server->httpd->server_due = true;
+    server_wake(context);
 }
 
-/* The library may have more to do at once, or at some time: it must be asked after each run. */
+/* All connections time out equally late, so that the first to do so changes only to a later one:
+ * the timer is left as it is, fires early, and is set again. */
+static void server_set_timer(struct server *server, uint64_t wait_ms)
+{
+    if (!server->timer.place)
+        loop_timer_set(server->httpd->loop, &server->timer,
+                       loop_now_ms(server->httpd->loop) + wait_ms, server_on_timer, server);
+}
+
 void server_run(struct server *server)
 {
-    struct httpd *httpd = server->httpd;
-    MHD_UNSIGNED_LONG_LONG wait_ms;
-    if (!httpd->server_due)
-        return;
-    httpd->server_due = false;
-    (void)MHD_run(server->daemon);
-    loop_timer_cancel(httpd->loop, &server->timer);
-    if (MHD_get_timeout(server->daemon, &wait_ms) != MHD_YES)
-        return;
-    if (wait_ms == 0) {
-        httpd->server_due = true;
-        loop_again(httpd->loop);
-    } else {
-        loop_timer_set(httpd->loop, &server->timer, loop_now_ms(httpd->loop) + wait_ms,
-                       server_on_timer, server);
+    MHD_UNSIGNED_LONG_LONG wait_ms = 0;
+    for (unsigned i = 0; server->wanted && !server->held && i < HTTPD_RUNS_MAX; i++) {
+        server->wanted = false;
+        (void)MHD_run(server->daemon);
+        if (MHD_get_timeout(server->daemon, &wait_ms) != MHD_YES)
+            continue;
+        if (wait_ms == 0)
+            server->wanted = true;
+        else
+            server_set_timer(server, wait_ms);
     }
+}
+
+static void server_check_drain(struct server *server)
+{
+    struct httpd *httpd = server->httpd;
+    uint64_t lasted_ms = loop_now_ms(httpd->loop) - server->drain_began_ms;
+    bool is_over = lasted_ms >= HTTPD_DRAIN_MS_MAX;
+    bool is_empty = TAILQ_EMPTY(&server->connections) && lingerers_is_empty(server->lingerers);
+    if (!server->on_drained || (!is_over && !is_empty))
+        return;
+    loop_fn *on_drained = server->on_drained;
+    server->on_drained = NULL;
+    loop_timer_cancel(httpd->loop, &server->drain_timer);
+    on_drained(httpd);
+}
+
+void server_check(struct server *server)
+{
+    server_check_drain(server);
+    if (server->wanted && !server->held)
+        loop_again(server->httpd->loop);
+}
+
+/* ---- the beginning ---- */
+
+static void server_end_hold(void *context)
+{
+    struct server *server = context;
+    server->held = false;
+}
+
+void server_on_edges_up(struct server *server)
+{
+    loop_timer_cancel(server->httpd->loop, &server->hold_timer);
+    server_end_hold(server);
+}
+
+/* ---- the end ---- */
+
+/* An idle connection is ended by closing its receiving side: libmicrohttpd sees the end of the
+ * stream once it has read, and answered, all that came before. */
+static void server_end_idle(struct server *server)
+{
+    uint64_t now_ms = loop_now_ms(server->httpd->loop);
+    struct connection *connection;
+    TAILQ_FOREACH(connection, &server->connections, link)
+    {
+        uint64_t wait_ms =
+            connection->has_served ? HTTPD_DRAIN_IDLE_MS_MAX : HTTPD_DRAIN_FRESH_MS_MAX;
+        if (connection->busy || connection->shut || now_ms < connection->idle_since_ms + wait_ms ||
+            now_ms < server->drain_began_ms + HTTPD_DRAIN_IDLE_MS_MAX)
+            continue;
+        connection->shut = true;
+        (void)shutdown(connection->request.fd, SHUT_RD);
+    }
+}
+
+static void server_on_drain_timer(void *context)
+{
+    struct server *server = context;
+    struct loop *loop = server->httpd->loop;
+    server_end_idle(server);
+    server_wake(server);
+    loop_timer_set(loop, &server->drain_timer, loop_now_ms(loop) + HTTPD_DRAIN_POLL_MS,
+                   server_on_drain_timer, server);
+}
+
+void server_drain(struct server *server, loop_fn *on_drained)
+{
+    if (server->httpd->draining)
+        return;
+    server->httpd->draining = true;
+    server->on_drained = on_drained;
+    server->drain_began_ms = loop_now_ms(server->httpd->loop);
+    (void)MHD_quiesce_daemon(server->daemon);
+    server_on_drain_timer(server);
 }
 
 /* ---- life ---- */
 
-static void raise_descriptor_limit(void)
+/* How many connections the process may have open, after asking for as many as wanted. */
+static int server_find_room(unsigned *ret_connections_max, struct error *error)
 {
     struct rlimit limit;
-    rlim_t wanted = LIMIT_HTTP_CONNECTIONS_MAX + DESCRIPTORS_SPARE;
-    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= wanted)
-        return;
-    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t wanted = LIMIT_HTTP_CONNECTIONS_MAX + HTTPD_SPARE_FDS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return error_set_errno(error, -errno, "cannot read the limit of open files");
+    if (limit.rlim_cur < wanted) {
+        struct rlimit raised = {.rlim_cur = wanted, .rlim_max = limit.rlim_max};
+        if (limit.rlim_max < wanted)
+            raised.rlim_cur = limit.rlim_max;
+        if (!setrlimit(RLIMIT_NOFILE, &raised))
+            limit = raised;
+    }
+    if (limit.rlim_cur < HTTPD_SPARE_FDS + HTTPD_CONNECTIONS_MIN)
+        return error_set(error, -EMFILE, "the limit of open files is %llu, want at least %u",
+                         (unsigned long long)limit.rlim_cur,
+                         HTTPD_SPARE_FDS + HTTPD_CONNECTIONS_MIN);
+    *ret_connections_max = limit.rlim_cur < wanted ? (unsigned)limit.rlim_cur - HTTPD_SPARE_FDS
+                                                   : LIMIT_HTTP_CONNECTIONS_MAX;
+    return 0;
 }
 
-static unsigned connection_limit(void)
+static struct MHD_Daemon *server_start(struct server *server, int listen_fd)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) ||
-        limit.rlim_cur > LIMIT_HTTP_CONNECTIONS_MAX + DESCRIPTORS_SPARE)
-        return LIMIT_HTTP_CONNECTIONS_MAX;
-    return limit.rlim_cur > 2 * DESCRIPTORS_SPARE ? (unsigned)(limit.rlim_cur - DESCRIPTORS_SPARE)
-                                                  : DESCRIPTORS_SPARE;
+    unsigned flags = MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME;
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, server_on_access, server,       /* */
+        MHD_OPTION_EXTERNAL_LOGGER, server_on_log, server,    /* first, as it asks */
+        MHD_OPTION_LISTEN_SOCKET, listen_fd,                  /* */
+        MHD_OPTION_CONNECTION_LIMIT, server->connections_max, /* */
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTPD_CONNECTION_BYTES_MAX,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)LIMIT_HTTP_IDLE_MS_MAX / 1000u, /* */
+        MHD_OPTION_NOTIFY_CONNECTION, server_on_connection, server,              /* */
+        MHD_OPTION_NOTIFY_COMPLETED, server_on_completed, server,                /* */
+        MHD_OPTION_URI_LOG_CALLBACK, server_on_target, server,                   /* */
+        MHD_OPTION_UNESCAPE_CALLBACK, server_on_unescape, server,                /* */
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+}
+
+static int server_watch(struct server *server)
+{
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    if (!info)
+        return -EINVAL;
+    return loop_watch(server->httpd->loop, info->epoll_fd, EPOLLIN, server_on_ready, server,
+                      &server->source);
 }
 
 int server_new(struct server **ret_server, struct httpd *httpd, int listen_fd, struct error *error)
 {
+    unsigned connections_max = 0;
+    int code = server_find_room(&connections_max, error);
+    if (code)
+        return code;
     struct server *server = memory_new_zeroed(1, sizeof(*server));
     server->httpd = httpd;
-    raise_descriptor_limit();
-    server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-        server_on_request, server, MHD_OPTION_EXTERNAL_LOGGER, server_on_library_log, server,
-        MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_URI_LOG_CALLBACK, server_on_target, server,
-        MHD_OPTION_UNESCAPE_CALLBACK, server_unescape, server, MHD_OPTION_NOTIFY_COMPLETED,
-        server_on_completed, server, MHD_OPTION_CONNECTION_LIMIT, connection_limit(),
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LIMIT_HTTP_HEADER_BYTES_MAX,
-        MHD_OPTION_CONNECTION_TIMEOUT, LIMIT_HTTP_IDLE_MS_MAX / 1000u, MHD_OPTION_STRICT_FOR_CLIENT,
-        1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
-    const union MHD_DaemonInfo *info =
-        server->daemon ? MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
-    int code = info ? loop_watch(httpd->loop, info->epoll_fd, EPOLLIN, server_on_ready, server,
-                                 &server->source)
-                    : -EIO;
+    server->connections_max = connections_max;
+    TAILQ_INIT(&server->connections);
+    server->lingerers = lingerers_new(httpd->loop);
+    server->daemon = server_start(server, listen_fd);
+    code = server->daemon ? server_watch(server) : -EINVAL;
     if (code) {
-        if (server->daemon)
-            MHD_stop_daemon(server->daemon);
-        free(server);
+        server_free(server);
         return error_set_errno(error, code, "cannot start the HTTP server");
     }
-    httpd->server_due = true;
+    server->held = true;
+    loop_timer_set(httpd->loop, &server->hold_timer, clock_monotonic_ms() + HTTPD_HOLD_MS_MAX,
+                   server_end_hold, server);
+    server_wake(server);
     *ret_server = server;
     return 0;
 }
 
-void server_drain(struct server *server)
-{
-    (void)MHD_quiesce_daemon(server->daemon);
-    server->httpd->server_due = true;
-}
-
-unsigned server_connections(const struct server *server)
-{
-    const union MHD_DaemonInfo *info =
-        MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
-    return info ? info->num_connections : 0;
-}
-
 void server_free(struct server *server)
 {
-    loop_timer_cancel(server->httpd->loop, &server->timer);
-    loop_unwatch(server->httpd->loop, server->source);
-    MHD_stop_daemon(server->daemon);
-    free(server);
-}
-
-/* ---- a socket of our own, when started by hand ---- */
-
-static int bind_one(const struct addrinfo *address, int *ret_fd)
-{
-    int on = 1, off = 0;
-    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (address->ai_family == AF_INET6)
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-    if (bind(fd, address->ai_addr, address->ai_addrlen) < 0 ||
-        listen(fd, LIMIT_LISTEN_BACKLOG) < 0) {
-        int code = -errno;
-        (void)close(fd);
-        return code;
+    if (!server)
+        return;
+    struct loop *loop = server->httpd->loop;
+    loop_unwatch(loop, server->source);
+    loop_timer_cancel(loop, &server->timer);
+    loop_timer_cancel(loop, &server->hold_timer);
+    loop_timer_cancel(loop, &server->drain_timer);
+    if (server->daemon) {
+        (void)MHD_quiesce_daemon(server->daemon); /* the listening socket stays the caller's */
+        MHD_stop_daemon(server->daemon);
     }
-    *ret_fd = fd;
-    return 0;
-}
-
-int server_listen(const struct config *config, int *ret_fd, struct error *error)
-{
-    struct addrinfo hints = {
-        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-    struct addrinfo *addresses = NULL;
-    char port[8], text[LIMIT_ADDRESS_BYTES_MAX];
-    const char *host = config->http_address.host;
-    config_address_format(&config->http_address, text, sizeof(text));
-    snprintf(port, sizeof(port), "%u", config->http_address.port);
-    *ret_fd = inherit_listen_fd();
-    if (*ret_fd >= 0)
-        return 0;
-    int failed = getaddrinfo(host[0] ? host : "::", port, &hints, &addresses);
-    if (failed)
-        return error_set(error, -EINVAL, "cannot resolve http_addr %s: %s", text,
-                         gai_strerror(failed));
-    int code = bind_one(addresses, ret_fd);
-    freeaddrinfo(addresses);
-    return code ? error_set_errno(error, code, "cannot listen on http_addr %s", text) : 0;
+    lingerers_free(server->lingerers);
+    free(server);
 }

@@ -1,143 +1,196 @@
+/* A turn's requests are encoded into one PROPOSE at its end. While HTTPD_PROPOSE_CALLS_MAX of them
+ * are in flight the next requests wait in `unsent` and go out together: the busier raftd is, the
+ * larger its batches. */
 #include "writes.h"
 
-#include "httpd.h"
+#include "kv.h"
+#include "logger.h"
 #include "message.h"
-#include "queue.h"
-#include "routes.h"
+#include "patience.h"
+#include "propose.h"
+#include "reply.h"
 
 #include <stdlib.h>
 
-struct write_batch {
-    struct writes *writes;
-    struct queue requests; /* in the order of the PROPOSE */
-};
-
 struct writes {
     struct httpd *httpd;
-    struct queue waiting;
-    struct buffer command, propose;
+    struct request_list unsent;
+    struct patience patience; /* of all, sent or not */
+    unsigned calls_in_flight;
+    struct buffer message, command;
 };
 
-struct writes *writes_new(struct httpd *httpd)
-{
-    struct writes *writes = memory_new_zeroed(1, sizeof(*writes));
-    writes->httpd = httpd;
-    return writes;
-}
-
-void writes_free(struct writes *writes)
-{
-    buffer_free(&writes->command);
-    buffer_free(&writes->propose);
-    free(writes);
-}
-
-void writes_take(struct writes *writes, struct request *request)
-{
-    if (!bus_client_is_up(writes->httpd->raftd)) {
-        reply_status(request, PROTO_STATUS_UNAVAILABLE);
-        return;
-    }
-    request->state = REQUEST_WAITING;
-    MHD_suspend_connection(request->connection);
-    queue_push(&writes->waiting, request);
-}
+/* A PROPOSE in flight. A request that was answered before its result came has left its slot. */
+struct write_batch {
+    struct edge_call call;
+    struct writes *writes;
+    unsigned count;
+    struct request *slots[];
+};
 
 /* ---- answers ---- */
 
-static void answer_result(struct request *request, const struct result_record *record,
-                          const struct leader_hint *hint)
+static void write_answer_status(struct request *request, unsigned status,
+                                const struct leader_hint *hint, const struct command_result *result)
+{
+    struct problem problem;
+    reply_status_problem(request, status, hint, &problem);
+    if (status == PROTO_STATUS_CONDITION_FAILED && result) {
+        problem.has_revision = true;
+        problem.revision = result->revision;
+    }
+    request_answer_problem(request, &problem);
+}
+
+static void write_answer(struct request *request, const struct result_record *record,
+                         const struct leader_hint *hint)
 {
     struct command_result result;
-    unsigned status = record->status;
-    if (status == PROTO_STATUS_NOT_LEADER) {
-        reply_not_leader(request, hint);
-        return;
+    if (record->status != PROTO_STATUS_OK) {
+        write_answer_status(request, record->status, hint, NULL);
+    } else if (command_result_decode(record->result, record->result_bytes, &result)) {
+        write_answer_status(request, PROTO_STATUS_UNKNOWN, hint, NULL);
+    } else if (result.status != PROTO_STATUS_OK) {
+        write_answer_status(request, result.status, hint, &result);
+    } else {
+        uint64_t revision = result.revision ? result.revision : record->index;
+        request_answer(request, MHD_HTTP_OK, reply_written(revision, result.revision != 0));
     }
-    if (status == PROTO_STATUS_OK &&
-        command_result_decode(record->result, record->result_bytes, &result) == 0) {
-        if (result.status == PROTO_STATUS_OK)
-            reply_done(request, request->method == METHOD_PUT ? result.revision : 0);
-        else
-            reply_status(request, result.status);
-        return;
-    }
-    reply_status(request, status == PROTO_STATUS_OK ? PROTO_STATUS_UNKNOWN : status);
 }
 
-static void batch_end_unknown(struct write_batch *batch, uint16_t status)
+static void write_on_impatience(void *context, struct request *request)
 {
-    for (struct request *request = queue_pop(&batch->requests); request;
-         request = queue_pop(&batch->requests))
-        reply_status(request, status);
+    (void)context;
+    unsigned status = request->slot ? PROTO_STATUS_UNKNOWN : PROTO_STATUS_BUSY;
+    write_answer_status(request, status, NULL, NULL);
 }
 
-static void writes_on_reply(void *context, enum bus_end end, uint16_t type,
-                            struct wire_reader *body)
+/* Answers all of a batch that are left, from `first` on. */
+static void batch_answer_rest(struct write_batch *batch, unsigned first, unsigned status)
 {
-    struct write_batch *batch = context;
-    struct leader_hint hint;
+    for (unsigned i = first; i < batch->count; i++)
+        if (batch->slots[i])
+            write_answer_status(batch->slots[i], status, NULL, NULL);
+}
+
+static unsigned batch_answer(struct write_batch *batch, struct wire_reader *body)
+{
+    static struct leader_hint hint;
     struct message_list list;
-    if (httpd_is_reply(end, type, PROTO_RESULT) && !result_decode(body, &hint, &list)) {
-        struct result_record record;
-        while (batch->requests.first && result_next(&list, &record))
-            answer_result(queue_pop(&batch->requests), &record, &hint);
-    } else if (httpd_is_reply(end, type, PROTO_REFUSED)) {
-        batch_end_unknown(batch, PROTO_STATUS_UNAVAILABLE); /* refused unread: nothing was done */
+    struct result_record record;
+    unsigned answered = 0;
+    if (result_decode(body, &hint, &list)) {
+        logger_error("message_damaged", "type=RESULT");
+        return 0;
     }
-    batch_end_unknown(batch, PROTO_STATUS_UNKNOWN);
+    for (; answered < batch->count && result_next(&list, &record); answered++)
+        if (batch->slots[answered])
+            write_answer(batch->slots[answered], &record, &hint);
+    return answered;
+}
+
+void writes_on_result(struct edge_call *call, enum edge_end end, struct wire_reader *body)
+{
+    struct write_batch *batch = (struct write_batch *)call;
+    batch->writes->calls_in_flight--;
+    unsigned answered = end == EDGE_REPLIED ? batch_answer(batch, body) : 0;
+    batch_answer_rest(batch, answered,
+                      end == EDGE_REFUSED ? PROTO_STATUS_UNAVAILABLE : PROTO_STATUS_UNKNOWN);
     free(batch);
 }
 
 /* ---- sending ---- */
 
-static void writes_add(struct writes *writes, const struct request *request)
+/* Encodes the oldest unsent requests, up to a batch; they stay in the list. */
+static unsigned writes_encode(struct writes *writes)
 {
-    struct command command = {
-        .operation = request->method == METHOD_PUT ? COMMAND_PUT : COMMAND_DELETE,
-        .condition = request->condition,
-        .revision = request->condition_revision,
-        .key = request->key.bytes,
-        .key_bytes = request->key.length,
-        .value = request->value.bytes,
-        .value_bytes = request->value.length,
-    };
-    writes->command.length = 0;
-    command_encode(&writes->command, &command);
-    propose_add(&writes->propose, writes->command.bytes, writes->command.length);
+    struct request *request;
+    unsigned count = 0;
+    propose_begin(&writes->message);
+    TAILQ_FOREACH(request, &writes->unsent, by_stage)
+    {
+        if (count == LIMIT_BATCH_RECORDS_MAX || writes->message.length >= LIMIT_BATCH_BYTES_SOFT)
+            break;
+        writes->command.length = 0;
+        kv_encode_command(request, &writes->command);
+        propose_add(&writes->message, writes->command.bytes, writes->command.length);
+        count++;
+    }
+    return count;
 }
 
-static void writes_send(struct writes *writes)
+static struct write_batch *writes_take_batch(struct writes *writes, unsigned count)
 {
-    struct write_batch *batch = memory_new_zeroed(1, sizeof(*batch));
+    struct write_batch *batch = memory_new(sizeof(*batch) + count * sizeof(*batch->slots));
     batch->writes = writes;
-    propose_begin(&writes->propose);
-    while (writes->waiting.first && writes->propose.length < LIMIT_BATCH_BYTES_SOFT &&
-           propose_count(&writes->propose) < LIMIT_BATCH_RECORDS_MAX) {
-        struct request *request = queue_pop(&writes->waiting);
-        writes_add(writes, request);
-        queue_push(&batch->requests, request);
-    }
-    uint64_t deadline_ms = loop_now_ms(writes->httpd->loop) + LIMIT_WRITE_MS_MAX;
-    if (bus_call(writes->httpd->raftd, PROTO_PROPOSE, &writes->propose, deadline_ms,
-                 writes_on_reply, batch)) {
-        batch_end_unknown(batch, PROTO_STATUS_UNAVAILABLE); /* not sent: nothing was done */
-        free(batch);
-    }
+    batch->count = count;
+    return batch;
 }
 
-void writes_flush(struct writes *writes)
+/* Sends one batch; false if the edge takes none. */
+static bool writes_send(struct writes *writes)
 {
-    if (!writes->waiting.first)
-        return;
-    if (!bus_client_is_up(writes->httpd->raftd)) {
-        for (struct request *request = queue_pop(&writes->waiting); request;
-             request = queue_pop(&writes->waiting))
-            reply_status(request, PROTO_STATUS_UNAVAILABLE);
+    struct loop *loop = writes->httpd->loop;
+    unsigned count = writes_encode(writes);
+    struct write_batch *batch = writes_take_batch(writes, count);
+    uint64_t deadline_ms = loop_now_ms(loop) + LIMIT_WRITE_MS_MAX + HTTPD_CALL_SLACK_MS;
+    if (edge_call(writes->httpd, PROTO_PROPOSE, &writes->message, deadline_ms, &batch->call)) {
+        free(batch);
+        return false;
+    }
+    writes->calls_in_flight++;
+    for (unsigned i = 0; i < count; i++) {
+        struct request *request = TAILQ_FIRST(&writes->unsent);
+        request_take_slot(request, &batch->slots[i]);
+        request_drop_body(request);
+    }
+    return true;
+}
+
+void writes_at_turn_end(struct writes *writes)
+{
+    while (!TAILQ_EMPTY(&writes->unsent) && writes->calls_in_flight < HTTPD_PROPOSE_CALLS_MAX)
+        if (!writes_send(writes))
+            break;
+    buffer_clear(&writes->message, 2 * LIMIT_BATCH_BYTES_SOFT);
+    buffer_clear(&writes->command, LIMIT_BATCH_BYTES_SOFT);
+}
+
+/* ---- requests ---- */
+
+void writes_add(struct writes *writes, struct request *request)
+{
+    if (!edge_is_up(writes->httpd, EDGE_RAFTD)) {
+        write_answer_status(request, PROTO_STATUS_UNAVAILABLE, NULL, NULL);
         return;
     }
-    while (writes->waiting.first && bus_client_has_room(writes->httpd->raftd))
-        writes_send(writes);
-    buffer_clear(&writes->propose, 2 * LIMIT_BATCH_BYTES_SOFT);
-    buffer_clear(&writes->command, LIMIT_BATCH_BYTES_SOFT);
+    request_stage(request, &writes->unsent);
+    patience_begin(&writes->patience, request);
+}
+
+void writes_on_raftd_down(struct writes *writes)
+{
+    while (!TAILQ_EMPTY(&writes->unsent))
+        write_answer_status(TAILQ_FIRST(&writes->unsent), PROTO_STATUS_UNAVAILABLE, NULL, NULL);
+}
+
+void writes_finish(struct writes *writes)
+{
+    patience_exhaust(&writes->patience);
+}
+
+struct writes *writes_new(struct httpd *httpd)
+{
+    struct writes *writes = memory_new_zeroed(1, sizeof(*writes));
+    writes->httpd = httpd;
+    TAILQ_INIT(&writes->unsent);
+    patience_init(&writes->patience, httpd->loop, LIMIT_WRITE_MS_MAX, write_on_impatience, writes);
+    return writes;
+}
+
+void writes_free(struct writes *writes)
+{
+    buffer_free(&writes->message);
+    buffer_free(&writes->command);
+    free(writes);
 }

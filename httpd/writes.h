@@ -1,19 +1,23 @@
-/* Writes on their way: the requests of a turn go to raftd in one PROPOSE, and each gets its answer
- * from the RESULT. Owner: httpd.
+/* Writes: whole PUTs and DELETEs on their way to raftd, in batches.
  *
- * What a client is told (invariant 8): before the PROPOSE is sent, 503: nothing was done. Once it
- * is sent and no RESULT comes, because raftd went away or LIMIT_WRITE_MS_MAX passed: 504, outcome
- * unknown. Nothing is ever proposed twice. */
+ *   unsent --PROPOSE--> in flight --RESULT--> answered
+ *
+ * Invariant 8: a write that was sent and whose result is not known is answered 504, outcome
+ * unknown; one that was never sent, 503. Nothing is ever sent twice. */
 #pragma once
 
+#include "dispatch.h"
 #include "request.h"
 
 struct writes;
 
 struct writes *writes_new(struct httpd *httpd);
 void writes_free(struct writes *writes);
-/* Puts the request (REQUEST_WAITING from here on) into the next batch, or answers 503 if raftd is
- * away. */
-void writes_take(struct writes *writes, struct request *request);
-/* Sends what has come together, as far as the edge has room. Call at turn end. */
-void writes_flush(struct writes *writes);
+void writes_add(struct writes *writes, struct request *request);
+/* Sends what came in, as far as raftd has room. */
+void writes_at_turn_end(struct writes *writes);
+void writes_on_raftd_down(struct writes *writes);
+/* Answers all that wait: unsent 503, sent 504. */
+void writes_finish(struct writes *writes);
+
+void writes_on_result(struct edge_call *call, enum edge_end end, struct wire_reader *body);

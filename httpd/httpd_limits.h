@@ -1,0 +1,60 @@
+/* httpd's own bounds, beside those of common/limits.h: the reason, and what happens at each. */
+#pragma once
+
+#include "limits.h"
+
+/* A request's head. */
+#define HTTPD_FIELDS_MAX 100u      /* header lines; browsers send about twenty. More: 431 */
+#define HTTPD_PARAMETERS_MAX 8u    /* query parameters; no route knows more than three. More: 400 */
+#define HTTPD_METHOD_BYTES_MAX 32u /* longer is no method of any registry: 400 */
+#define HTTPD_DETAIL_BYTES_MAX 256u /* a problem's text for people; cut */
+
+/* What libmicrohttpd may use for one connection: the longest head, its table of header lines, and
+ * an answer's head with the longest Location. Past it libmicrohttpd itself says 414 or 431. */
+#define HTTPD_CONNECTION_BYTES_MAX (LIMIT_HTTP_HEADER_BYTES_MAX + (16u << 10))
+
+/* Descriptors kept free for all that is no client (edges, logs, lingering ends). If the process may
+ * open fewer than this and LIMIT_HTTP_CONNECTIONS_MAX together, the connection cap sinks. */
+#define HTTPD_SPARE_FDS 256u
+#define HTTPD_CONNECTIONS_MIN 16u /* with fewer descriptors than that the daemon does not start */
+
+/* Bodies. One that is refused is read to its end and dropped if that is short, so that the
+ * connection lives on; else the answer goes out at once and the connection ends. */
+#define HTTPD_SWALLOW_BYTES_MAX (64u << 10)
+#define HTTPD_BODY_KEEP_BYTES_MAX 4096u /* a connection's buffer above this is not kept */
+
+/* Connections that ended while their client was still sending: read from until the client has seen
+ * the answer. Beyond these, they are simply closed. */
+#define HTTPD_LINGER_COUNT_MAX 64u
+#define HTTPD_LINGER_MS_MAX 2000u
+#define HTTPD_LINGER_BYTES_MAX (64u << 20)
+
+/* Calls in flight, of LIMIT_BUS_CALLS_MAX places on an edge. While they are all taken, requests
+ * collect, and the next message carries them together: this is what makes batches. */
+#define HTTPD_PROPOSE_CALLS_MAX 4u
+#define HTTPD_READ_INDEX_CALLS_MAX 2u
+#define HTTPD_READ_CALLS_MAX 4u
+
+/* Waiting. */
+#define HTTPD_STALE_READ_MS_MAX 3000u /* 503 */
+#define HTTPD_SURVEY_MS_MAX 1000u     /* the page is made from what is known */
+#define HTTPD_CALL_SLACK_MS 1000u /* calls outlive their requests: the requests' clock decides */
+
+/* The beginning: connections are accepted when both edges are up, so that a restart is a pause and
+ * no refusal. After this long without them: accepted, and answered 503. */
+#define HTTPD_HOLD_MS_MAX 500u
+
+/* The end of the process: how long a client may leave a connection idle before it is closed (one
+ * that never carried a request may be about to), and how long all of it may take. */
+#define HTTPD_DRAIN_POLL_MS 50u
+#define HTTPD_DRAIN_IDLE_MS_MAX 200u
+#define HTTPD_DRAIN_FRESH_MS_MAX 1000u
+#define HTTPD_DRAIN_MS_MAX 2000u
+
+/* Passes of libmicrohttpd in one turn before the edges get theirs. */
+#define HTTPD_RUNS_MAX 8u
+
+_Static_assert(HTTPD_PROPOSE_CALLS_MAX + HTTPD_READ_INDEX_CALLS_MAX + 1 < LIMIT_BUS_CALLS_MAX,
+               "raftd's edge always has a place for a status call");
+_Static_assert(2 * HTTPD_READ_CALLS_MAX + 1 < LIMIT_BUS_CALLS_MAX,
+               "storaged's edge always has a place for a status call");

@@ -1,0 +1,32 @@
+/* Answers as libmicrohttpd's responses: each made for one request, owned by the caller. */
+#pragma once
+
+#include "problem.h"
+#include "request.h"
+
+struct reply_value {
+    const uint8_t *bytes; /* copied */
+    size_t bytes_count;
+    uint64_t revision;
+    bool stale;
+    uint64_t applied_index; /* shown if stale */
+};
+
+struct MHD_Response *reply_value(const struct reply_value *value);
+/* `OK` and a newline. */
+struct MHD_Response *reply_ok(void);
+/* The same, with the revision; `has_etag`: the key exists at it. */
+struct MHD_Response *reply_written(uint64_t revision, bool has_etag);
+/* `text` becomes the response's, by free(). */
+struct MHD_Response *reply_json(char *text);
+struct MHD_Response *reply_text(char *text);
+struct MHD_Response *reply_problem(const struct problem *problem);
+
+/* The problem that a PROTO_STATUS other than OK is for this request. `hint` may be NULL. The
+ * problem points into the hint and into memory of reply.c that the next call uses again. */
+void reply_status_problem(const struct request *request, unsigned status,
+                          const struct leader_hint *hint, struct problem *problem);
+
+/* A whole answer of status 413 or 503, head and all, for when libmicrohttpd takes none: in the
+ * middle of a body. Returns its length. */
+size_t reply_raw_problem(const struct problem *problem, char *into, size_t into_bytes);
