@@ -24,9 +24,6 @@
 #include <unistd.h>
 
 #define GREETING_RETRY_MS 1000u
-#define REDIAL_MS                                                                                  \
-    1000u /* without a connection for this long, the dialer is replaced: one was seen not to come  \
-             back */
 
 enum client_state { CLIENT_DOWN, CLIENT_GREETING, CLIENT_UP };
 
@@ -50,8 +47,6 @@ struct bus_client {
     uint64_t correlation_last;
     uint64_t hello_correlation;
     struct loop_timer hello_timer;
-    nng_dialer dialer;
-    struct loop_timer redial_timer;
     struct buffer hello;
     struct call calls[LIMIT_BUS_CALLS_MAX];
     unsigned calls_count;
@@ -225,17 +220,6 @@ static void client_on_pipe_event(nng_pipe pipe, nng_pipe_ev event, void *context
     (void)!write(client->pipe_event_fd, &one, sizeof(one));
 }
 
-static void client_redial(void *context)
-{
-    struct bus_client *client = context;
-    if (client->pipe_greeted)
-        return;
-    (void)nng_dialer_close(client->dialer);
-    (void)nng_dial(client->socket, client->options.url, &client->dialer, NNG_FLAG_NONBLOCK);
-    loop_timer_set(client->options.loop, &client->redial_timer,
-                   loop_now_ms(client->options.loop) + REDIAL_MS, client_redial, client);
-}
-
 static void client_on_pipe_change(void *context, uint32_t epoll_events)
 {
     struct bus_client *client = context;
@@ -250,9 +234,6 @@ static void client_on_pipe_change(void *context, uint32_t epoll_events)
     client->pipe_greeted = live;
     if (live)
         client_greet(client);
-    else
-        loop_timer_set(client->options.loop, &client->redial_timer,
-                       loop_now_ms(client->options.loop) + REDIAL_MS, client_redial, client);
 }
 
 /* ---- life ---- */
@@ -282,7 +263,7 @@ static int client_dial(struct bus_client *client, struct error *error)
     if (!code)
         code = nng_pipe_notify(client->socket, NNG_PIPE_EV_REM_POST, client_on_pipe_event, client);
     if (!code)
-        code = nng_dial(client->socket, client->options.url, &client->dialer, NNG_FLAG_NONBLOCK);
+        code = nng_dial(client->socket, client->options.url, NULL, NNG_FLAG_NONBLOCK);
     if (code)
         return error_set(error, bus_nng_errno(code), "cannot dial %s: %s", client->options.url,
                          nng_strerror(code));
@@ -329,7 +310,6 @@ void bus_client_free(struct bus_client *client)
     loop_unwatch(loop, client->pipe_source);
     (void)nng_close(client->socket); /* no pipe callback runs after this */
     loop_timer_cancel(loop, &client->hello_timer);
-    loop_timer_cancel(loop, &client->redial_timer);
     for (unsigned i = 0; i < LIMIT_BUS_CALLS_MAX; i++)
         loop_timer_cancel(loop, &client->calls[i].timer);
     if (client->pipe_event_fd >= 0)
