@@ -10,6 +10,12 @@
  * ends all calls in flight with BUS_PEER_GONE. Nothing is ever sent again by itself.
  *  - Queues. Calls in flight, queued frames and frame bytes are bounded (common/limits.h).
  *
+ * One gap is left open: nng 1.5.2 takes a peer that vanishes during its handshake (EPIPE, which it
+ * calls closed) for its own end, and never accepts, or dials, again. So an edge can stay down after
+ * a kill at the wrong moment until the deaf process is restarted, and any process of the same user
+ * that connects and closes at once makes a listener deaf. Closing a dialer or socket that is
+ * connecting does the same to the callee: the bus never does it.
+ *
  * Not to be used before a fork (nng panics in a forked child). */
 #pragma once
 
