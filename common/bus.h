@@ -1,20 +1,17 @@
-/* The bus: edges between processes over nng ipc, and the only wrapper around nng. A callee listens
- * (struct bus_server, raw REP), a caller dials (struct bus_client, raw REQ). Everything runs on the
- * loop thread; nng's threads only queue frames and ring descriptors.
+/* The bus: edges between processes over nng byte streams (ipc://), and the only wrapper around nng.
+ * A callee listens (struct bus_server), a caller dials (struct bus_client), both carry frames
+ * (common/frame.h). Everything runs on the loop thread; nng's threads only move bytes and ring.
  *
- * What nng leaves open is closed here:
- *  - A send that returns is only queued. So each call has a deadline and ends with exactly one
- * outcome.
- *  - A peer that restarts is invisible. So after each connect the caller says HELLO, the callee
- * answers WELCOME with its boot epoch, every later frame names that epoch, and a lost connection
- * ends all calls in flight with BUS_PEER_GONE. Nothing is ever sent again by itself.
- *  - Queues. Calls in flight, queued frames and frame bytes are bounded (common/limits.h).
+ *  - A call has a deadline and ends with exactly one outcome. Nothing is ever sent again by itself.
+ *  - A peer that restarts is seen: the connection is the process's. After each connect the caller
+ *    says HELLO, the callee answers WELCOME with its boot epoch, every later frame names that
+ *    epoch, and a lost connection ends all calls in flight with BUS_PEER_GONE, after all answers
+ *    that came before.
+ *  - Calls in flight, queued and received bytes are bounded (common/limits.h).
  *
- * One gap is left open: nng 1.5.2 takes a peer that vanishes during its handshake (EPIPE, which it
- * calls closed) for its own end, and never accepts, or dials, again. So an edge can stay down after
- * a kill at the wrong moment until the deaf process is restarted, and any process of the same user
- * that connects and closes at once makes a listener deaf. Closing a dialer or socket that is
- * connecting does the same to the callee: the bus never does it.
+ * Why streams and not nng's REQ/REP sockets: in nng 1.5.2 a peer that vanishes during the handshake
+ * of those (EPIPE, which nng takes for its own end) leaves the listener or dialer deaf for good.
+ * And a stream ends when its peer does, in order, which is what the outcomes above need.
  *
  * Not to be used before a fork (nng panics in a forked child). */
 #pragma once
@@ -79,8 +76,7 @@ int bus_call(struct bus_client *client, uint16_t type, const struct buffer *body
 
 /* Where a reply goes; a plain value, kept by whoever owes the reply. */
 struct bus_route {
-    uint32_t words[4];
-    uint32_t words_count;
+    uint64_t link; /* the caller's connection */
     uint64_t correlation;
 };
 
@@ -107,7 +103,7 @@ struct bus_server_options {
 
 struct bus_server_counters {
     uint64_t requests;
-    uint64_t refused; /* damaged, of another version or epoch, or not greeted */
+    uint64_t refused; /* frames: damaged, of another version or epoch, or before HELLO */
 };
 
 struct bus_server;

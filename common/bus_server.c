@@ -1,36 +1,46 @@
-/* The answering end of an edge. nng puts the pipe's id in front of each request's route; it is also
- * how a greeted caller is known again. Greeted callers are kept in a small table, oldest out first;
- * one that was pushed out is refused with NOT_GREETED, which ends its call, and connects anew. */
+/* The answering end of an edge: accepts connections and keeps one link for each. */
 #include "bus.h"
-#include "bus_nng.h"
+#include "bus_stream.h"
 
 #include "buffer.h"
 #include "limits.h"
 
-#include <assert.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
 
-struct greeted {
-    uint32_t pipe; /* 0: free */
-    uint32_t peer;
+#define ACCEPT_RETRY_MS 100u /* out of descriptors or memory: asked again */
+
+struct link {
+    uint64_t number; /* never used again: a reply owed to a gone caller finds nobody. 0: free */
+    struct bus_server *server;
+    struct bus_stream *stream;
+    bool is_greeted;
+    uint32_t peer; /* what on_hello said */
+    struct loop_timer greeting_timer;
 };
 
 struct bus_server {
     struct bus_server_options options;
-    nng_socket socket;
-    struct loop_source *source;
-    struct greeted greeted[LIMIT_BUS_PEERS_MAX];
-    unsigned greeted_next;
+    struct bus_bell bell;
+    nng_stream_listener *listener;
+    struct bus_transfer accept;
+    struct loop_timer accept_timer;
+    struct link links[LIMIT_BUS_PEERS_MAX];
+    uint64_t links_made;
     struct bus_server_counters counters;
 };
 
 /* ---- replies ---- */
 
+static struct link *link_find(struct bus_server *server, uint64_t number)
+{
+    struct link *link = &server->links[number % LIMIT_BUS_PEERS_MAX];
+    return link->number == number ? link : NULL;
+}
+
 void bus_reply(struct bus_server *server, const struct bus_route *route, uint16_t type,
                const struct buffer *body)
 {
+    struct link *link = link_find(server, route->link);
     struct frame frame = {
         .type = type,
         .correlation = route->correlation,
@@ -38,7 +48,8 @@ void bus_reply(struct bus_server *server, const struct bus_route *route, uint16_
         .body = body ? body->bytes : NULL,
         .body_bytes = body ? (uint32_t)body->length : 0,
     };
-    (void)bus_nng_send(server->socket, route->words, route->words_count, &frame);
+    if (link)
+        bus_stream_send(link->stream, &frame);
 }
 
 void bus_refuse(struct bus_server *server, const struct bus_route *route, uint16_t status,
@@ -52,121 +63,147 @@ void bus_refuse(struct bus_server *server, const struct bus_route *route, uint16
     buffer_free(&body);
 }
 
-/* ---- callers ---- */
+/* ---- frames ---- */
 
-static struct greeted *greeted_find(struct bus_server *server, uint32_t pipe)
+static void link_on_hello(struct link *link, struct bus_request *request)
 {
-    for (unsigned i = 0; i < LIMIT_BUS_PEERS_MAX; i++)
-        if (server->greeted[i].pipe == pipe)
-            return &server->greeted[i];
-    return NULL;
-}
-
-static void server_on_hello(struct bus_server *server, struct bus_request *request)
-{
+    struct bus_server *server = link->server;
     struct buffer welcome = {0};
     struct error error = {""};
-    uint32_t peer = 0;
-    if (server->options.on_hello(server->options.context, &request->body, &peer, &welcome,
+    if (server->options.on_hello(server->options.context, &request->body, &link->peer, &welcome,
                                  &error)) {
         bus_refuse(server, &request->route, BUS_STATUS_BAD_REQUEST, error.text);
     } else {
-        struct greeted *greeted = greeted_find(server, request->route.words[0]);
-        if (!greeted) {
-            greeted = &server->greeted[server->greeted_next];
-            server->greeted_next = (server->greeted_next + 1) % LIMIT_BUS_PEERS_MAX;
-        }
-        *greeted = (struct greeted){.pipe = request->route.words[0], .peer = peer};
+        link->is_greeted = true;
+        loop_timer_cancel(server->options.loop, &link->greeting_timer);
+        bus_stream_trust(link->stream);
         bus_reply(server, &request->route, FRAME_TYPE_WELCOME, &welcome);
     }
     buffer_free(&welcome);
 }
 
-static void server_on_frame(struct bus_server *server, struct bus_request *request, uint64_t epoch)
+static void link_on_frame(void *context, const struct frame *frame)
 {
-    if (request->type == FRAME_TYPE_HELLO) {
-        server_on_hello(server, request);
+    struct link *link = context;
+    struct bus_server *server = link->server;
+    struct bus_request request = {
+        .route = {.link = link->number, .correlation = frame->correlation},
+        .type = frame->type,
+        .peer = link->peer,
+        .body = wire_reader_of(frame->body, frame->body_bytes),
+    };
+    if (frame->type == FRAME_TYPE_HELLO) {
+        link_on_hello(link, &request);
+    } else if (frame->epoch != server->options.epoch) {
+        bus_refuse(server, &request.route, BUS_STATUS_STALE_EPOCH,
+                   "meant for a process that is gone");
+    } else if (!link->is_greeted) {
+        bus_refuse(server, &request.route, BUS_STATUS_NOT_GREETED, "a call before HELLO");
+    } else {
+        server->counters.requests++;
+        server->options.on_request(server->options.context, &request);
+    }
+}
+
+/* ---- links ---- */
+
+static void link_close(void *context)
+{
+    struct link *link = context;
+    loop_timer_cancel(link->server->options.loop, &link->greeting_timer);
+    bus_stream_free(link->stream);
+    *link = (struct link){0};
+}
+
+static void link_on_end(void *context, bool is_damaged)
+{
+    struct link *link = context;
+    link->server->counters.refused += is_damaged;
+    link_close(link);
+}
+
+/* A free place, else that of the oldest caller that has not said HELLO. */
+static struct link *link_place(struct bus_server *server)
+{
+    struct link *place = NULL;
+    for (unsigned i = 0; i < LIMIT_BUS_PEERS_MAX; i++) {
+        struct link *link = &server->links[i];
+        if (!link->number)
+            return link;
+        if (!link->is_greeted && (!place || link->number < place->number))
+            place = link;
+    }
+    if (place)
+        link_close(place);
+    return place;
+}
+
+static void link_open(struct bus_server *server, nng_stream *connection)
+{
+    struct loop *loop = server->options.loop;
+    struct link *link = link_place(server);
+    if (!link) {
+        nng_stream_free(connection);
         return;
     }
-    struct greeted *greeted = greeted_find(server, request->route.words[0]);
-    if (epoch != server->options.epoch) {
-        bus_refuse(server, &request->route, BUS_STATUS_STALE_EPOCH,
-                   "meant for a process that is gone");
-    } else if (!greeted) {
-        bus_refuse(server, &request->route, BUS_STATUS_NOT_GREETED, "a call before HELLO");
-    } else {
-        request->peer = greeted->peer;
-        server->counters.requests++;
-        server->options.on_request(server->options.context, request);
-    }
+    struct bus_stream_options options = {
+        .loop = loop,
+        .bell = &server->bell,
+        .connection = connection,
+        .is_callee = true,
+        .on_frame = link_on_frame,
+        .on_end = link_on_end,
+        .context = link,
+    };
+    link->stream = bus_stream_new(&options);
+    if (!link->stream)
+        return;
+    link->server = server;
+    link->number = ++server->links_made * LIMIT_BUS_PEERS_MAX + (uint64_t)(link - server->links);
+    loop_timer_set(loop, &link->greeting_timer, loop_now_ms(loop) + LIMIT_GREETING_MS_MAX,
+                   link_close, link);
 }
 
-/* ---- frames ---- */
+/* ---- accepting ---- */
 
-/* nng's header is the route back: the pipe's id and the request's, in network order. */
-static bool route_read(nng_msg *message, struct bus_route *ret_route)
-{
-    struct bus_route route = {0};
-    size_t bytes = nng_msg_header_len(message);
-    if (bytes < 2 * sizeof(uint32_t) || bytes > sizeof(route.words) || bytes % sizeof(uint32_t))
-        return false;
-    const uint8_t *at = nng_msg_header(message);
-    route.words_count = (uint32_t)(bytes / sizeof(uint32_t));
-    for (uint32_t i = 0; i < route.words_count; i++)
-        route.words[i] = __builtin_bswap32(wire_load_u32(at + i * sizeof(uint32_t)));
-    if (route.words[0] == 0)
-        return false;
-    *ret_route = route;
-    return true;
-}
-
-static void server_on_message(struct bus_server *server, nng_msg *message)
-{
-    struct bus_request request = {0};
-    struct frame frame;
-    if (!route_read(message, &request.route) ||
-        frame_decode(nng_msg_body(message), nng_msg_len(message), &frame)) {
-        server->counters.refused++;
-        return; /* no correlation can be trusted, so nobody can be answered */
-    }
-    request.route.correlation = frame.correlation;
-    request.type = frame.type;
-    request.body = wire_reader_of(frame.body, frame.body_bytes);
-    server_on_frame(server, &request, frame.epoch);
-}
-
-static void server_on_receivable(void *context, uint32_t epoll_events)
+static void server_accept(void *context)
 {
     struct bus_server *server = context;
-    (void)epoll_events;
-    for (unsigned i = 0; i < LIMIT_BUS_DRAIN_FRAMES; i++) {
-        nng_msg *message = bus_nng_receive(server->socket);
-        if (!message)
-            return;
-        server_on_message(server, message);
-        nng_msg_free(message);
+    bus_transfer_begin(&server->accept);
+    nng_stream_listener_accept(server->listener, server->accept.aio);
+}
+
+static void server_on_ring(void *context)
+{
+    struct bus_server *server = context;
+    struct loop *loop = server->options.loop;
+    int code;
+    if (bus_transfer_take(&server->accept, &code)) {
+        if (!code) {
+            link_open(server, nng_aio_get_output(server->accept.aio, 0));
+            server_accept(server);
+        } else {
+            loop_timer_set(loop, &server->accept_timer, loop_now_ms(loop) + ACCEPT_RETRY_MS,
+                           server_accept, server);
+        }
     }
+    for (unsigned i = 0; i < LIMIT_BUS_PEERS_MAX; i++)
+        if (server->links[i].number)
+            bus_stream_on_ring(server->links[i].stream);
 }
 
 /* ---- life ---- */
 
-static int server_listen(struct bus_server *server, struct error *error)
+static int server_listen(struct bus_server *server)
 {
-    int receive_fd;
-    int code = bus_nng_configure(server->socket, error);
-    if (code)
-        return code;
-    code = nng_socket_get_int(server->socket, NNG_OPT_RECVFD, &receive_fd);
+    int code = bus_transfer_init(&server->accept, &server->bell);
     if (!code)
-        code = nng_listen(server->socket, server->options.url, NULL, 0);
-    if (code)
-        return error_set(error, bus_nng_errno(code), "cannot listen on %s: %s", server->options.url,
-                         nng_strerror(code));
-    code = loop_watch(server->options.loop, receive_fd, EPOLLIN, server_on_receivable, server,
-                      &server->source);
-    if (code)
-        return error_set_errno(error, code, "cannot watch %s", server->options.url);
-    return 0;
+        code = bus_errno(nng_stream_listener_alloc(&server->listener, server->options.url));
+    if (!code)
+        code = bus_errno(nng_stream_listener_listen(server->listener));
+    if (!code)
+        server_accept(server);
+    return code;
 }
 
 int bus_server_new(struct bus_server **ret_server, const struct bus_server_options *options,
@@ -174,16 +211,15 @@ int bus_server_new(struct bus_server **ret_server, const struct bus_server_optio
 {
     struct bus_server *server = memory_new_zeroed(1, sizeof(*server));
     server->options = *options;
-    int code = nng_rep0_open_raw(&server->socket);
+    int code = bus_bell_init(&server->bell, options->loop, server_on_ring, server);
     if (code) {
         free(server);
-        return error_set(error, bus_nng_errno(code), "cannot open a bus socket: %s",
-                         nng_strerror(code));
+        return error_set_errno(error, code, "cannot watch %s", options->url);
     }
-    code = server_listen(server, error);
+    code = server_listen(server);
     if (code) {
         bus_server_free(server);
-        return code;
+        return error_set_errno(error, code, "cannot listen on %s", options->url);
     }
     *ret_server = server;
     return 0;
@@ -193,8 +229,15 @@ void bus_server_free(struct bus_server *server)
 {
     if (!server)
         return;
-    loop_unwatch(server->options.loop, server->source);
-    (void)nng_close(server->socket);
+    if (server->listener)
+        nng_stream_listener_close(server->listener);
+    bus_transfer_end(&server->accept, true);
+    nng_stream_listener_free(server->listener);
+    loop_timer_cancel(server->options.loop, &server->accept_timer);
+    for (unsigned i = 0; i < LIMIT_BUS_PEERS_MAX; i++)
+        if (server->links[i].number)
+            link_close(&server->links[i]);
+    bus_bell_end(&server->bell);
     free(server);
 }
 

@@ -25,6 +25,21 @@ void frame_encode_header(const struct frame *frame, uint8_t into[FRAME_HEADER_BY
     wire_store_u32(into + FRAME_AT_CHECKSUM, frame_checksum(into, frame->body, frame->body_bytes));
 }
 
+int frame_measure(const void *bytes, size_t length, size_t body_bytes_max, size_t *ret_total)
+{
+    const uint8_t *header = bytes;
+    *ret_total = FRAME_HEADER_BYTES;
+    if (length >= sizeof(uint32_t) && wire_load_u32(header) != FRAME_MAGIC)
+        return FRAME_BAD_MAGIC;
+    if (length < FRAME_HEADER_BYTES)
+        return FRAME_SHORT;
+    uint32_t body_bytes = wire_load_u32(header + FRAME_AT_BODY_BYTES);
+    if (body_bytes > body_bytes_max)
+        return FRAME_BAD_LENGTH;
+    *ret_total += body_bytes;
+    return 0;
+}
+
 int frame_decode(const void *bytes, size_t length, struct frame *ret_frame)
 {
     const uint8_t *header = bytes;

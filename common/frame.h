@@ -46,6 +46,10 @@ enum frame_outcome {
 
 /* Writes the 32 header bytes for `frame` (whose body is read for the checksum). */
 void frame_encode_header(const struct frame *frame, uint8_t into[FRAME_HEADER_BYTES]);
+/* How long the frame is that begins here: 0 and *ret_total bytes (header included, whether they are
+ * here or not); FRAME_SHORT and the bytes needed to tell; or what is wrong with it:
+ * FRAME_BAD_MAGIC, FRAME_BAD_LENGTH (a body over `body_bytes_max`). */
+int frame_measure(const void *bytes, size_t length, size_t body_bytes_max, size_t *ret_total);
 /* 0 or a frame_outcome. */
 int frame_decode(const void *bytes, size_t length, struct frame *ret_frame);
 const char *frame_outcome_text(int outcome);

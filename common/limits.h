@@ -13,22 +13,24 @@
 #define LIMIT_VALUE_BYTES_CAP (16u << 20) /* one value still fits one frame */
 #define LIMIT_VALUE_BYTES_DEFAULT (1u << 20)
 
-/* Frames on the edges between processes. Larger: the frame is dropped by nng before it is read. */
+/* Frames on the edges between processes. Larger: the connection is cut. */
 #define LIMIT_FRAME_BODY_BYTES_MAX (32u << 20) /* one value of the cap, a full batch, and room */
 #define LIMIT_BATCH_BYTES_SOFT (1u << 20) /* a batch is closed by the record that crosses this */
 #define LIMIT_BATCH_RECORDS_MAX 4096u     /* a turn's worth at full load; the rest waits a turn */
 
-/* Calls in flight per edge. At the limit the caller keeps collecting its batch: nothing is lost.
- * nng's raw REP drops replies beyond 64 queued for one pipe, so this stays well below. */
+/* Edges between processes. At the limit of calls the caller keeps collecting its batch: nothing is
+ * lost. */
 #define LIMIT_BUS_CALLS_MAX 32u
-#define LIMIT_BUS_QUEUE_FRAMES 64u
-#define LIMIT_BUS_DRAIN_FRAMES                                                                     \
-    128u                        /* frames read per loop turn and edge before others get a turn */
-#define LIMIT_BUS_PEERS_MAX 64u /* greeted callers per listener; the oldest is forgotten */
+/* Answers a caller has not read. Over it, the callee takes no further calls from it. */
+#define LIMIT_BUS_ANSWERS_BYTES_MAX LIMIT_FRAME_BODY_BYTES_MAX
+#define LIMIT_BUS_PEERS_MAX 64u /* connections per listener; the oldest ungreeted goes first */
+#define LIMIT_GREETING_BYTES_MAX 4096 /* a frame before HELLO was accepted; larger: cut */
+#define LIMIT_GREETING_MS_MAX 5000    /* a connection that has not said HELLO by then is cut */
 
 /* Reconnecting to a restarted peer. */
 #define LIMIT_RECONNECT_MS_MIN 10
 #define LIMIT_RECONNECT_MS_MAX 100
+#define LIMIT_DIAL_MS_MAX 2000 /* an address that does not answer */
 
 /* Work accepted but not finished. At the limit: BUSY, which httpd answers 503 + Retry-After. */
 #define LIMIT_UNCOMMITTED_BYTES_MAX (64u << 20) /* raftd: proposed, not yet applied */
@@ -57,7 +59,5 @@ _Static_assert(LIMIT_BATCH_BYTES_SOFT + LIMIT_VALUE_BYTES_CAP + LIMIT_KEY_BYTES_
                        64u * LIMIT_BATCH_RECORDS_MAX <
                    LIMIT_FRAME_BODY_BYTES_MAX,
                "a closed batch with one largest value must fit a frame");
-_Static_assert(LIMIT_BUS_CALLS_MAX * 2 <= LIMIT_BUS_QUEUE_FRAMES,
-               "replies to all calls in flight must fit nng's queue of a pipe");
 
 #endif

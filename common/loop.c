@@ -47,6 +47,7 @@ struct loop {
     unsigned signals_count;
     struct loop_callback turn_ends[LOOP_TURN_ENDS_MAX];
     unsigned turn_ends_count;
+    struct loop_task *tasks; /* last set first: their order means nothing */
     struct loop_timer **timers;
     uint32_t timers_count, timers_capacity;
     uint64_t now_ms;
@@ -269,6 +270,35 @@ void loop_at_turn_end(struct loop *loop, loop_fn *fn, void *context)
     loop->turn_ends[loop->turn_ends_count++] = (struct loop_callback){.fn = fn, .context = context};
 }
 
+void loop_before_wait(struct loop *loop, struct loop_task *task, loop_fn *fn, void *context)
+{
+    if (task->is_set)
+        return;
+    *task = (struct loop_task){.next = loop->tasks, .is_set = true, .fn = fn, .context = context};
+    loop->tasks = task;
+}
+
+void loop_task_cancel(struct loop *loop, struct loop_task *task)
+{
+    if (!task->is_set)
+        return;
+    struct loop_task **link = &loop->tasks;
+    while (*link != task)
+        link = &(*link)->next;
+    *link = task->next;
+    task->is_set = false;
+}
+
+/* A task set by a task runs in this turn too. */
+static void loop_run_tasks(struct loop *loop)
+{
+    while (loop->tasks) {
+        struct loop_task *task = loop->tasks;
+        loop_task_cancel(loop, task);
+        task->fn(task->context);
+    }
+}
+
 uint64_t loop_now_ms(const struct loop *loop)
 {
     return loop->now_ms;
@@ -294,6 +324,7 @@ void loop_turn(struct loop *loop, int wait_ms)
     loop_run_timers(loop);
     for (unsigned i = 0; i < loop->turn_ends_count; i++)
         loop->turn_ends[i].fn(loop->turn_ends[i].context);
+    loop_run_tasks(loop);
     if (loop->removed_some)
         loop_free_removed(loop, false);
 }

@@ -1,9 +1,9 @@
 /* The event loop of a process: file descriptors, timers, signals and turn ends, on one thread.
  *
  * A turn: wait (epoll), run the callbacks of all that is ready and all timers that are due, then
- * run the turn-end callbacks in the order they were added. Collect work in the former, send in the
- * latter: that is natural batching, at most one message per edge and kind and turn, and no batching
- * delay.
+ * run the turn-end callbacks in the order they were added, then the tasks. Collect work in the
+ * first, make messages of it in the second, write them in the last: that is natural batching, at
+ * most one message per edge and kind, one write per edge, and no batching delay.
  *
  * Callbacks may add and remove anything, also themselves; a removed source is not called again. */
 #pragma once
@@ -26,6 +26,14 @@ typedef void loop_signal_fn(void *context, int signal_number);
 struct loop_timer {
     uint64_t due_ms; /* clock_monotonic_ms() */
     uint32_t place;  /* 1 + its place in the heap; 0: not set */
+    loop_fn *fn;
+    void *context;
+};
+
+/* Work put off to the end of the turn. Intrusive like a timer. */
+struct loop_task {
+    struct loop_task *next;
+    bool is_set;
     loop_fn *fn;
     void *context;
 };
@@ -57,6 +65,10 @@ int loop_signal(struct loop *loop, int signal_number, loop_signal_fn *fn, void *
 
 /* Called at the end of each turn. At most 16; more is a programming error. */
 void loop_at_turn_end(struct loop *loop, loop_fn *fn, void *context);
+
+/* Runs `fn` once in this turn, after the turn-end callbacks; again before that changes nothing. */
+void loop_before_wait(struct loop *loop, struct loop_task *task, loop_fn *fn, void *context);
+void loop_task_cancel(struct loop *loop, struct loop_task *task);
 
 /* clock_monotonic_ms() as of the beginning of this turn: no system call. */
 uint64_t loop_now_ms(const struct loop *loop);

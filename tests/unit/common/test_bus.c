@@ -6,10 +6,11 @@
 #include "limits.h"
 
 #include <errno.h>
-#include <nng/nng.h>
-#include <nng/protocol/reqrep0/req.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* Both ends run on one loop; nng starts inside the test, so after Check's fork. */
@@ -109,12 +110,14 @@ static void start_loop(void)
     snprintf(url, sizeof(url), "ipc:///tmp/conure-test-bus-%d.sock", getpid());
 }
 
+/* The condition is not looked at again once it was true: it may take what it waits for. */
 #define WAIT_FOR(condition)                                                                        \
     do {                                                                                           \
         uint64_t until_ms = clock_monotonic_ms() + 10000;                                          \
-        while (!(condition) && clock_monotonic_ms() < until_ms)                                    \
+        bool is_met = false;                                                                       \
+        while (!(is_met = (condition)) && clock_monotonic_ms() < until_ms)                         \
             loop_turn(loop, 50);                                                                   \
-        ck_assert_msg(condition, "waited 10 s for " #condition);                                   \
+        ck_assert_msg(is_met, "waited 10 s for " #condition);                                      \
     } while (0)
 
 static int call(uint16_t type, const char *text, uint64_t wait_ms)
@@ -204,73 +207,271 @@ START_TEST(test_bus_calls_in_flight_are_bounded)
 }
 END_TEST
 
-/* A process that speaks nng but not the bus. */
-static void send_raw(nng_socket socket, const void *bytes, size_t length)
+/* ---- peers that are not the bus ---- */
+
+static struct sockaddr_un rogue_address(void)
 {
-    nng_msg *message;
-    ck_assert_int_eq(nng_msg_alloc(&message, 0), 0);
-    ck_assert_int_eq(nng_msg_append(message, bytes, length), 0);
-    ck_assert_int_eq(nng_msg_header_append_u32(message, 0x80000001u), 0);
-    ck_assert_int_eq(nng_sendmsg(socket, message, 0), 0);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", url + strlen("ipc://"));
+    return address;
 }
 
-START_TEST(test_bus_damaged_ungreeted_and_stale_frames_are_refused)
+static int rogue_connect(void)
 {
-    uint8_t bytes[FRAME_HEADER_BYTES];
-    nng_socket rogue;
+    struct sockaddr_un address = rogue_address();
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    WAIT_FOR(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+    return fd;
+}
+
+static int rogue_listen(void)
+{
+    struct sockaddr_un address = rogue_address();
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    unlink(address.sun_path);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    ck_assert_int_eq(listen(fd, 8), 0);
+    return fd;
+}
+
+static void rogue_send(int fd, uint16_t type, uint64_t correlation, uint64_t epoch,
+                       const char *body)
+{
+    uint8_t bytes[FRAME_HEADER_BYTES + 64];
+    struct frame frame = {.type = type,
+                          .correlation = correlation,
+                          .epoch = epoch,
+                          .body = (const uint8_t *)body,
+                          .body_bytes = (uint32_t)strlen(body)};
+    frame_encode_header(&frame, bytes);
+    memcpy(bytes + FRAME_HEADER_BYTES, body, strlen(body));
+    for (size_t i = 0; i < FRAME_HEADER_BYTES + strlen(body); i++)
+        ck_assert_int_eq(send(fd, bytes + i, 1, MSG_NOSIGNAL), 1); /* in the smallest pieces */
+}
+
+static bool rogue_receive(int fd, void *into, size_t bytes)
+{
+    return recv(fd, into, bytes, MSG_DONTWAIT | MSG_PEEK) == (ssize_t)bytes &&
+           recv(fd, into, bytes, MSG_DONTWAIT) == (ssize_t)bytes;
+}
+
+static bool rogue_is_cut(int fd)
+{
+    char byte;
+    ssize_t got = recv(fd, &byte, 1, MSG_DONTWAIT);
+    return got == 0 || (got < 0 && errno == ECONNRESET);
+}
+
+START_TEST(test_bus_damaged_bytes_cut_the_connection)
+{
+    static const char damage[] = "nonsense that is no frame, and as long as its header";
     start_loop();
     start_server(11);
-    ck_assert_int_eq(nng_req0_open_raw(&rogue), 0);
-    ck_assert_int_eq(nng_dial(rogue, url, NULL, 0), 0);
-    send_raw(rogue, "nonsense", 8);
+    for (unsigned i = 1; i <= 3; i++) {
+        uint8_t bytes[FRAME_HEADER_BYTES];
+        struct frame frame = {.type = FRAME_TYPE_HELLO, .body = bytes};
+        frame.body_bytes = i == 2 ? LIMIT_GREETING_BYTES_MAX + 1 : 0; /* larger than a stranger's */
+        if (i == 2)
+            frame.body = memory_new_zeroed(1, frame.body_bytes);
+        frame_encode_header(&frame, bytes);
+        bytes[8] ^= i == 3; /* a flipped bit */
+        int fd = rogue_connect();
+        ck_assert_int_eq(send(fd, i == 1 ? (const void *)damage : bytes, FRAME_HEADER_BYTES, 0),
+                         FRAME_HEADER_BYTES);
+        WAIT_FOR(rogue_is_cut(fd));
+        ck_assert_uint_eq(bus_server_counters(server).refused, i);
+        close(fd);
+        if (i == 2)
+            free((void *)(uintptr_t)frame.body);
+    }
+    finish();
+}
+END_TEST
+
+START_TEST(test_bus_ungreeted_and_stale_frames_are_refused)
+{
+    uint8_t answer[FRAME_HEADER_BYTES];
+    start_loop();
+    start_server(11);
+    int fd = rogue_connect();
+    rogue_send(fd, TYPE_ECHO, 1, 11, ""); /* right, but no HELLO before it */
     WAIT_FOR(bus_server_counters(server).refused == 1);
-    struct frame frame = {.type = TYPE_ECHO, .correlation = 1, .epoch = 11};
-    frame_encode_header(&frame, bytes);
-    send_raw(rogue, bytes, sizeof(bytes)); /* right, but no HELLO before it */
+    WAIT_FOR(rogue_receive(fd, answer, sizeof(answer)));
+    ck_assert_uint_eq(wire_load_u16(answer + 6), FRAME_TYPE_REFUSED);
+    rogue_send(fd, TYPE_ECHO, 2, 10, ""); /* for the process before this one */
     WAIT_FOR(bus_server_counters(server).refused == 2);
-    frame.epoch = 10;
-    frame_encode_header(&frame, bytes);
-    send_raw(rogue, bytes, sizeof(bytes)); /* for the process before this one */
-    WAIT_FOR(bus_server_counters(server).refused == 3);
-    bytes[8] ^= 1;
-    send_raw(rogue, bytes, sizeof(bytes));
-    WAIT_FOR(bus_server_counters(server).refused == 4);
     ck_assert_uint_eq(requests, 0);
     start_client(); /* and the service goes on */
     WAIT_FOR(ups == 1);
     ck_assert_int_eq(call(TYPE_ECHO, "fine", 5000), 0);
     WAIT_FOR(replied == 1);
-    nng_close(rogue);
+    close(fd);
     finish();
 }
 END_TEST
 
-START_TEST(test_bus_forgotten_caller_greets_again)
+/* Peers that vanish in the middle of connecting: what a kill -9 at the wrong moment does. */
+START_TEST(test_bus_listener_hears_after_callers_that_vanish)
 {
-    nng_socket others[LIMIT_BUS_PEERS_MAX];
-    uint8_t bytes[FRAME_HEADER_BYTES + 1];
-    struct frame hello = {.type = FRAME_TYPE_HELLO, .body = (const uint8_t *)"h", .body_bytes = 1};
-    frame_encode_header(&hello, bytes);
-    bytes[FRAME_HEADER_BYTES] = 'h';
+    start_loop();
+    start_server(11);
+    for (unsigned i = 0; i < 300; i++) {
+        int fd = rogue_connect();
+        if (i % 3 == 1)
+            ck_assert_int_eq(send(fd, "CNRF", 4, 0), 4);
+        close(fd);
+        if (i % 3 == 2)
+            loop_turn(loop, 0);
+    }
+    start_client();
+    WAIT_FOR(ups == 1);
+    ck_assert_int_eq(call(TYPE_ECHO, "heard", 5000), 0);
+    WAIT_FOR(replied == 1);
+    finish();
+}
+END_TEST
+
+START_TEST(test_bus_caller_dials_on_after_callees_that_vanish)
+{
+    start_loop();
+    start_client();
+    for (unsigned i = 0; i < 30; i++) {
+        int accepted = -1, fd = rogue_listen();
+        if (i % 3) {
+            WAIT_FOR((accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) >= 0);
+        } else {
+            loop_turn(loop, 20); /* closed with the caller waiting in the backlog, or about to */
+        }
+        if (i % 3 == 2)
+            rogue_send(accepted, FRAME_TYPE_REFUSED, 1, 0, "");
+        if (accepted >= 0)
+            close(accepted);
+        close(fd);
+    }
+    unlink(url + strlen("ipc://"));
+    start_server(11);
+    WAIT_FOR(ups == 1);
+    ck_assert_int_eq(call(TYPE_ECHO, "found", 5000), 0);
+    WAIT_FOR(replied == 1);
+    finish();
+}
+END_TEST
+
+/* An answer that was sent counts, even if the callee dies at once with frames it never read. */
+START_TEST(test_bus_answers_of_a_dead_callee_count)
+{
+    uint8_t hello[FRAME_HEADER_BYTES + 1], frame[FRAME_HEADER_BYTES + 1];
+    int fd = -1;
+    start_loop();
+    int listener = rogue_listen();
+    start_client();
+    WAIT_FOR((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0);
+    WAIT_FOR(rogue_receive(fd, hello, sizeof(hello)));
+    rogue_send(fd, FRAME_TYPE_WELCOME, wire_load_u64(hello + 8), 0, "epoch 11");
+    WAIT_FOR(ups == 1);
+    ck_assert_int_eq(call(TYPE_ECHO, "1", 5000), 0);
+    ck_assert_int_eq(call(TYPE_ECHO, "2", 5000), 0);
+    ck_assert_int_eq(call(TYPE_ECHO, "3", 5000), 0);
+    WAIT_FOR(rogue_receive(fd, frame, sizeof(frame)));
+    for (uint64_t i = 0; i < 2; i++)
+        rogue_send(fd, TYPE_REPLY, wire_load_u64(frame + 8) + i, 0, "answer");
+    close(fd); /* two frames unread: a reset, not an end */
+    WAIT_FOR(gone == 1);
+    ck_assert_uint_eq(replied, 2);
+    ck_assert_uint_eq(downs, 1);
+    close(listener);
+    finish();
+}
+END_TEST
+
+START_TEST(test_bus_greeted_callers_outlast_strangers)
+{
+    int strangers[2 * LIMIT_BUS_PEERS_MAX];
     start_loop();
     start_server(11);
     start_client();
     WAIT_FOR(ups == 1);
-    for (unsigned i = 0; i < LIMIT_BUS_PEERS_MAX; i++) {
-        nng_msg *welcome = NULL;
-        ck_assert_int_eq(nng_req0_open_raw(&others[i]), 0);
-        ck_assert_int_eq(nng_dial(others[i], url, NULL, 0), 0);
-        send_raw(others[i], bytes, sizeof(bytes));
-        WAIT_FOR(welcome || nng_recvmsg(others[i], &welcome, NNG_FLAG_NONBLOCK) == 0);
-        nng_msg_free(welcome);
+    for (unsigned i = 0; i < 2 * LIMIT_BUS_PEERS_MAX; i++) {
+        strangers[i] = rogue_connect();
+        loop_turn(loop, 0);
     }
-    ck_assert_int_eq(call(TYPE_ECHO, "lost", 5000), 0);
-    WAIT_FOR(ups == 2);
-    ck_assert_uint_eq(gone, 1);
-    ck_assert_int_eq(call(TYPE_ECHO, "found", 5000), 0);
+    WAIT_FOR(rogue_is_cut(strangers[0])); /* pushed out by later ones */
+    ck_assert_int_eq(call(TYPE_ECHO, "here", 5000), 0);
     WAIT_FOR(replied == 1);
-    for (unsigned i = 0; i < LIMIT_BUS_PEERS_MAX; i++)
-        nng_close(others[i]);
+    WAIT_FOR(rogue_is_cut(strangers[2 * LIMIT_BUS_PEERS_MAX - 1])); /* never said HELLO */
+    ck_assert_uint_eq(downs, 0);
+    for (unsigned i = 0; i < 2 * LIMIT_BUS_PEERS_MAX; i++)
+        close(strangers[i]);
+    finish();
+}
+END_TEST
+
+START_TEST(test_bus_carries_the_largest_frames)
+{
+    struct buffer body = {0};
+    start_loop();
+    start_server(11);
+    start_client();
+    WAIT_FOR(ups == 1);
+    memset(buffer_reserve(&body, LIMIT_FRAME_BODY_BYTES_MAX), 'x', LIMIT_FRAME_BODY_BYTES_MAX);
+    body.length = LIMIT_FRAME_BODY_BYTES_MAX;
+    for (unsigned i = 1; i <= 3; i++) {
+        ck_assert_int_eq(
+            bus_call(client, TYPE_ECHO, &body, clock_monotonic_ms() + 9000, on_reply, NULL), 0);
+        WAIT_FOR(replied == i);
+        ck_assert_str_eq(last_reply, "xxxxxxxxxxxxxxx");
+    }
+    buffer_free(&body);
+    finish();
+}
+END_TEST
+
+/* A caller that asks and does not read holds no more of the callee's memory than the limit and one
+ * batch; it gets everything once it reads. */
+START_TEST(test_bus_unread_answers_are_bounded)
+{
+    const size_t calls_count = 100, bytes = 1u << 20;
+    struct buffer out = {0};
+    uint8_t *sink = memory_new(bytes);
+    uint64_t got = 0, all = calls_count * (FRAME_HEADER_BYTES + bytes);
+    start_loop();
+    start_server(11);
+    int fd = rogue_connect();
+    rogue_send(fd, FRAME_TYPE_HELLO, 1, 0, "h");
+    WAIT_FOR(rogue_receive(fd, sink, FRAME_HEADER_BYTES + sizeof(uint64_t)));
+    for (size_t i = 0; i < calls_count; i++) {
+        struct frame frame = {.type = TYPE_ECHO,
+                              .correlation = i + 2,
+                              .epoch = 11,
+                              .body = memory_new_zeroed(1, bytes),
+                              .body_bytes = (uint32_t)bytes};
+        frame_encode_header(&frame, buffer_reserve(&out, FRAME_HEADER_BYTES));
+        out.length += FRAME_HEADER_BYTES;
+        buffer_append(&out, frame.body, bytes);
+        free((void *)(uintptr_t)frame.body);
+    }
+    size_t sent = 0;
+    for (unsigned idle_turns = 0; idle_turns < 20;) {
+        ssize_t count = send(fd, out.bytes + sent, out.length - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent += count > 0 ? (size_t)count : 0;
+        idle_turns = count > 0 ? 0 : idle_turns + 1;
+        loop_turn(loop, 10);
+    }
+    ck_assert_uint_lt(requests, 40); /* 32 MiB of answers, and what the sockets hold */
+    while (got < all) {
+        ssize_t count = recv(fd, sink, bytes, MSG_DONTWAIT);
+        got += count > 0 ? (uint64_t)count : 0;
+        ck_assert_int_ne(count, 0);
+        if (sent < out.length) {
+            count = send(fd, out.bytes + sent, out.length - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+            sent += count > 0 ? (size_t)count : 0;
+        }
+        loop_turn(loop, 1);
+    }
+    ck_assert_uint_eq(requests, calls_count);
+    free(sink);
+    buffer_free(&out);
+    close(fd);
     finish();
 }
 END_TEST
@@ -278,6 +479,9 @@ END_TEST
 UNIT_MAIN("bus", test_bus_call_before_the_peer_is_down_after_it_is_answered,
           test_bus_silent_peer_ends_the_call_at_its_deadline,
           test_bus_restarted_peer_ends_calls_as_gone_and_comes_up_again,
-          test_bus_calls_in_flight_are_bounded,
-          test_bus_damaged_ungreeted_and_stale_frames_are_refused,
-          test_bus_forgotten_caller_greets_again)
+          test_bus_calls_in_flight_are_bounded, test_bus_damaged_bytes_cut_the_connection,
+          test_bus_ungreeted_and_stale_frames_are_refused,
+          test_bus_listener_hears_after_callers_that_vanish,
+          test_bus_caller_dials_on_after_callees_that_vanish,
+          test_bus_answers_of_a_dead_callee_count, test_bus_greeted_callers_outlast_strangers,
+          test_bus_carries_the_largest_frames, test_bus_unread_answers_are_bounded)

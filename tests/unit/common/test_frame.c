@@ -62,5 +62,26 @@ START_TEST(test_frame_short_and_trailing_input_is_refused)
 }
 END_TEST
 
+START_TEST(test_frame_is_measured_from_its_header)
+{
+    size_t total;
+    encode();
+    size_t whole = sizeof(bytes);
+    for (size_t length = 0; length < FRAME_HEADER_BYTES; length++) {
+        ck_assert_int_eq(frame_measure(bytes, length, 5, &total), FRAME_SHORT);
+        ck_assert_uint_eq(total, FRAME_HEADER_BYTES);
+    }
+    for (size_t length = FRAME_HEADER_BYTES; length <= whole; length++) {
+        ck_assert_int_eq(frame_measure(bytes, length, 5, &total), 0);
+        ck_assert_uint_eq(total, whole);
+    }
+    ck_assert_int_eq(frame_measure(bytes, whole, 4, &total), FRAME_BAD_LENGTH);
+    bytes[1] ^= 1;
+    ck_assert_int_eq(frame_measure(bytes, 3, 5, &total), FRAME_SHORT);
+    ck_assert_int_eq(frame_measure(bytes, 4, 5, &total), FRAME_BAD_MAGIC);
+}
+END_TEST
+
 UNIT_MAIN("frame", test_frame_round_trip, test_frame_golden_bytes,
-          test_frame_every_flipped_bit_is_refused, test_frame_short_and_trailing_input_is_refused)
+          test_frame_every_flipped_bit_is_refused, test_frame_short_and_trailing_input_is_refused,
+          test_frame_is_measured_from_its_header)

@@ -86,6 +86,39 @@ START_TEST(test_loop_source_removed_in_its_turn_is_not_called)
 }
 END_TEST
 
+static struct loop_task tasks[3];
+
+static void on_task(void *context)
+{
+    struct loop *loop = context;
+    note(20);
+    if (order_count == 2)
+        loop_before_wait(loop, &tasks[1], on_task, loop);
+}
+
+static void on_turn_end_with_work(void *context)
+{
+    note(9);
+    loop_before_wait(context, &tasks[0], on_task, context);
+    loop_before_wait(context, &tasks[0], on_task, context); /* set once, runs once */
+    loop_before_wait(context, &tasks[2], on_task, context);
+    loop_task_cancel(context, &tasks[2]);
+}
+
+START_TEST(test_loop_tasks_run_once_after_the_turn_ends)
+{
+    struct loop *loop;
+    ck_assert_int_eq(loop_new(&loop), 0);
+    loop_at_turn_end(loop, on_turn_end_with_work, loop);
+    loop_turn(loop, 0);
+    ck_assert_uint_eq(order_count, 3); /* the turn's end, the task, and the one it set */
+    ck_assert_uint_eq(order[0], 9);
+    ck_assert_uint_eq(order[1], 20);
+    ck_assert_uint_eq(order[2], 20);
+    loop_free(loop);
+}
+END_TEST
+
 static void on_signal(void *context, int number)
 {
     loop_stop(context, number);
@@ -105,4 +138,4 @@ END_TEST
 
 UNIT_MAIN("loop", test_loop_timers_fire_in_order_of_due_time_once,
           test_loop_source_removed_in_its_turn_is_not_called,
-          test_loop_signal_stops_run_with_its_code)
+          test_loop_tasks_run_once_after_the_turn_ends, test_loop_signal_stops_run_with_its_code)

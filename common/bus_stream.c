@@ -1,0 +1,345 @@
+#include "bus_stream.h"
+
+#include "buffer.h"
+#include "limits.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define RECEIVE_BYTES                                                                              \
+    (64u << 10) /* a turn's worth of records; larger frames get what they need                     \
+                 */
+#define KEEP_BYTES_MAX (2u * LIMIT_BATCH_BYTES_SOFT) /* memory an idle stream may hold on to */
+
+int bus_errno(int nng_code)
+{
+    static const struct {
+        int nng_code, code;
+    } table[] = {
+        {0, 0},
+        {NNG_ENOMEM, -ENOMEM},
+        {NNG_EAGAIN, -EAGAIN},
+        {NNG_EADDRINUSE, -EADDRINUSE},
+        {NNG_EADDRINVAL, -EADDRNOTAVAIL},
+        {NNG_EPERM, -EPERM},
+        {NNG_ENOFILES, -EMFILE},
+        {NNG_ENOSPC, -ENOSPC},
+        {NNG_ECLOSED, -EBADF},
+    };
+    for (unsigned i = 0; i < sizeof(table) / sizeof(*table); i++)
+        if (table[i].nng_code == nng_code)
+            return table[i].code;
+    return nng_code & NNG_ESYSERR ? -(nng_code & ~NNG_ESYSERR) : -EIO;
+}
+
+/* ---- bell ---- */
+
+static void bell_on_readable(void *context, uint32_t epoll_events)
+{
+    struct bus_bell *bell = context;
+    uint64_t rings;
+    (void)epoll_events;
+    (void)!read(bell->event_fd, &rings, sizeof(rings));
+    bell->on_ring(bell->context);
+}
+
+int bus_bell_init(struct bus_bell *bell, struct loop *loop, loop_fn *on_ring, void *context)
+{
+    *bell = (struct bus_bell){.loop = loop, .on_ring = on_ring, .context = context};
+    bell->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (bell->event_fd < 0)
+        return -errno;
+    int code = loop_watch(loop, bell->event_fd, EPOLLIN, bell_on_readable, bell, &bell->source);
+    if (code)
+        bus_bell_end(bell);
+    return code;
+}
+
+void bus_bell_end(struct bus_bell *bell)
+{
+    loop_unwatch(bell->loop, bell->source);
+    (void)close(bell->event_fd);
+}
+
+void bus_bell_ring(struct bus_bell *bell)
+{
+    uint64_t one = 1;
+    (void)!write(bell->event_fd, &one, sizeof(one));
+}
+
+/* ---- transfer ---- */
+
+/*   IDLE --begin--> LOUD or QUIET --nng's callback--> DONE --take--> IDLE
+ * The callback's exchange and the loop's compare-and-swap QUIET -> LOUD decide between them whether
+ * the bell rings. */
+enum transfer_state { IDLE, LOUD, QUIET, DONE };
+
+static void transfer_on_done(void *context)
+{
+    struct bus_transfer *transfer = context;
+    struct bus_bell *bell = transfer->bell;
+    bool whole =
+        nng_aio_result(transfer->aio) == 0 && nng_aio_count(transfer->aio) == transfer->quiet_bytes;
+    int before = atomic_exchange(&transfer->state, DONE);
+    if (before == LOUD || !whole)
+        bus_bell_ring(bell);
+}
+
+int bus_transfer_init(struct bus_transfer *transfer, struct bus_bell *bell)
+{
+    transfer->bell = bell;
+    atomic_init(&transfer->state, IDLE);
+    return bus_errno(nng_aio_alloc(&transfer->aio, transfer_on_done, transfer));
+}
+
+void bus_transfer_end(struct bus_transfer *transfer, bool makes_connection)
+{
+    if (!transfer->aio)
+        return;
+    nng_aio_stop(transfer->aio);
+    if (makes_connection && atomic_load(&transfer->state) == DONE &&
+        nng_aio_result(transfer->aio) == 0)
+        nng_stream_free(nng_aio_get_output(transfer->aio, 0));
+    nng_aio_free(transfer->aio);
+    transfer->aio = NULL;
+}
+
+void bus_transfer_begin(struct bus_transfer *transfer)
+{
+    assert(atomic_load(&transfer->state) == IDLE);
+    atomic_store(&transfer->state, LOUD);
+}
+
+void bus_transfer_begin_quiet(struct bus_transfer *transfer, size_t bytes)
+{
+    assert(atomic_load(&transfer->state) == IDLE);
+    transfer->quiet_bytes = bytes;
+    atomic_store(&transfer->state, QUIET);
+}
+
+bool bus_transfer_take(struct bus_transfer *transfer, int *ret_code)
+{
+    if (atomic_load(&transfer->state) != DONE)
+        return false;
+    *ret_code = nng_aio_result(transfer->aio);
+    atomic_store(&transfer->state, IDLE);
+    return true;
+}
+
+bool bus_transfer_is_idle_or_rings(struct bus_transfer *transfer)
+{
+    int expected = QUIET;
+    if (atomic_load(&transfer->state) == IDLE)
+        return true;
+    if (!atomic_compare_exchange_strong(&transfer->state, &expected, LOUD) && expected == DONE)
+        bus_bell_ring(transfer->bell);
+    return false;
+}
+
+/* ---- stream ---- */
+
+struct bus_stream {
+    struct bus_stream_options options;
+    struct bus_transfer receive, send;
+    struct buffer in;      /* received and not yet handed on; nng writes behind its length */
+    struct buffer sending; /* nng's while `send` is under way */
+    size_t sent;           /* of `sending` */
+    struct buffer queued;
+    struct loop_task flush;
+    size_t body_bytes_max;
+    bool is_over;      /* to be ended, though the peer may live */
+    bool is_damaged;   /* because it sent what is no frame */
+    bool is_paused;    /* no receive is under way: the peer has to read first */
+    bool is_mute;      /* a write failed: the peer is gone */
+    bool is_last_look; /* a receive failed; what the peer sent before may still be there */
+};
+
+/* `want`: bytes that must fit; more may come. */
+static void stream_receive(struct bus_stream *stream, size_t want)
+{
+    size_t room = want > RECEIVE_BYTES ? want : RECEIVE_BYTES;
+    if (stream->in.length < room)
+        (void)buffer_reserve(&stream->in, room - stream->in.length);
+    nng_iov iov = {.iov_buf = stream->in.bytes + stream->in.length,
+                   .iov_len = stream->in.capacity - stream->in.length};
+    assert(iov.iov_len > 0);
+    int code = nng_aio_set_iov(stream->receive.aio, 1, &iov);
+    assert(code == 0);
+    bus_transfer_begin(&stream->receive);
+    nng_stream_recv(stream->options.connection, stream->receive.aio);
+}
+
+static bool stream_is_clogged(const struct bus_stream *stream)
+{
+    return stream->options.is_callee && stream->queued.length > LIMIT_BUS_ANSWERS_BYTES_MAX;
+}
+
+/* Hands on the whole frames; returns the bytes the next one needs to be whole. */
+static size_t stream_parse(struct bus_stream *stream)
+{
+    size_t at = 0, want = 0;
+    while (!stream->is_over && !stream_is_clogged(stream)) {
+        const uint8_t *bytes = stream->in.bytes + at;
+        size_t length = stream->in.length - at;
+        struct frame frame;
+        int code = frame_measure(bytes, length, stream->body_bytes_max, &want);
+        if (code == FRAME_SHORT || (!code && want > length))
+            break;
+        if (!code)
+            code = frame_decode(bytes, want, &frame);
+        if (code) {
+            stream->is_over = stream->is_damaged = true;
+            break;
+        }
+        stream->options.on_frame(stream->options.context, &frame);
+        at += want;
+    }
+    stream->in.length -= at;
+    if (at)
+        memmove(stream->in.bytes, stream->in.bytes + at, stream->in.length);
+    return want;
+}
+
+static void stream_go_on(struct bus_stream *stream)
+{
+    size_t want = stream_parse(stream);
+    stream->is_paused = stream_is_clogged(stream);
+    if (!stream->in.length)
+        buffer_clear(&stream->in, KEEP_BYTES_MAX);
+    if (!stream->is_over && !stream->is_paused)
+        stream_receive(stream, want);
+}
+
+/* nng may write less than asked: the rest goes first. */
+static void stream_write(struct bus_stream *stream)
+{
+    if (stream->sent == stream->sending.length) {
+        struct buffer written = stream->sending;
+        stream->sending = stream->queued;
+        stream->queued = written;
+        buffer_clear(&stream->queued, KEEP_BYTES_MAX);
+        stream->sent = 0;
+    }
+    size_t bytes = stream->sending.length - stream->sent;
+    if (!bytes)
+        return;
+    nng_iov iov = {.iov_buf = stream->sending.bytes + stream->sent, .iov_len = bytes};
+    int code = nng_aio_set_iov(stream->send.aio, 1, &iov);
+    assert(code == 0);
+    if (stream->queued.length)
+        bus_transfer_begin(&stream->send);
+    else
+        bus_transfer_begin_quiet(&stream->send, bytes);
+    nng_stream_send(stream->options.connection, stream->send.aio);
+}
+
+/* Writing to a peer that is gone fails before its last frames were read: the receive tells the end.
+ */
+static bool is_peer_gone(int nng_code)
+{
+    return nng_code == NNG_ECLOSED || nng_code == NNG_ECONNSHUT || nng_code == NNG_ECONNRESET;
+}
+
+static void stream_take_sent(struct bus_stream *stream)
+{
+    int code;
+    if (!bus_transfer_take(&stream->send, &code))
+        return;
+    stream->sent += nng_aio_count(stream->send.aio);
+    if (!code)
+        return;
+    stream->is_mute = true;
+    stream->queued.length = 0;
+    stream->is_over = stream->is_over || !is_peer_gone(code);
+}
+
+static void stream_flush(void *context)
+{
+    struct bus_stream *stream = context;
+    stream_take_sent(stream);
+    if (stream->is_over)
+        bus_bell_ring(stream->options.bell);
+    else if (!stream->is_mute && bus_transfer_is_idle_or_rings(&stream->send))
+        stream_write(stream);
+    if (stream->is_paused && !stream_is_clogged(stream))
+        bus_bell_ring(stream->options.bell);
+}
+
+/* A peer that dies with unread frames resets the connection: nng fails the receive although answers
+ * may wait in the socket. The next receive gives those, or fails at once. False: that was all. */
+static bool stream_take_received(struct bus_stream *stream)
+{
+    int code;
+    if (!bus_transfer_take(&stream->receive, &code))
+        return true;
+    stream->in.length += nng_aio_count(stream->receive.aio);
+    if (!code)
+        stream_go_on(stream);
+    else if (!stream->is_last_look)
+        stream_receive(stream, FRAME_HEADER_BYTES);
+    else
+        return false;
+    stream->is_last_look = code != 0;
+    return true;
+}
+
+void bus_stream_on_ring(struct bus_stream *stream)
+{
+    bool is_open = stream_take_received(stream);
+    if (stream->is_paused && !stream_is_clogged(stream))
+        stream_go_on(stream);
+    stream_take_sent(stream);
+    if (!is_open || stream->is_over)
+        stream->options.on_end(stream->options.context, stream->is_damaged);
+    else if (stream->queued.length || stream->sent < stream->sending.length)
+        loop_before_wait(stream->options.loop, &stream->flush, stream_flush, stream);
+}
+
+void bus_stream_send(struct bus_stream *stream, const struct frame *frame)
+{
+    if (stream->is_over || stream->is_mute)
+        return;
+    frame_encode_header(frame, buffer_reserve(&stream->queued, FRAME_HEADER_BYTES));
+    stream->queued.length += FRAME_HEADER_BYTES;
+    buffer_append(&stream->queued, frame->body, frame->body_bytes);
+    loop_before_wait(stream->options.loop, &stream->flush, stream_flush, stream);
+}
+
+void bus_stream_trust(struct bus_stream *stream)
+{
+    stream->body_bytes_max = LIMIT_FRAME_BODY_BYTES_MAX;
+}
+
+struct bus_stream *bus_stream_new(const struct bus_stream_options *options)
+{
+    struct bus_stream *stream = memory_new_zeroed(1, sizeof(*stream));
+    stream->options = *options;
+    stream->body_bytes_max = LIMIT_GREETING_BYTES_MAX;
+    if (bus_transfer_init(&stream->receive, options->bell) ||
+        bus_transfer_init(&stream->send, options->bell)) {
+        bus_stream_free(stream);
+        return NULL;
+    }
+    stream_receive(stream, FRAME_HEADER_BYTES);
+    return stream;
+}
+
+void bus_stream_free(struct bus_stream *stream)
+{
+    if (!stream)
+        return;
+    loop_task_cancel(stream->options.loop, &stream->flush);
+    nng_stream_close(stream->options.connection);
+    bus_transfer_end(&stream->receive, false);
+    bus_transfer_end(&stream->send, false);
+    nng_stream_free(stream->options.connection);
+    buffer_free(&stream->in);
+    buffer_free(&stream->sending);
+    buffer_free(&stream->queued);
+    free(stream);
+}
