@@ -19,7 +19,8 @@ san="$here/build-sanitize"
 ninja -C "$here/build"
 ninja -C "$san"
 meson test -C "$san" --no-rebuild --print-errorlogs --suite unit
-meson test -C "$here/build" --no-rebuild --print-errorlogs --suite integration
+meson test -C "$here/build" --no-rebuild --print-errorlogs --suite integration --suite sim
 if [ -n "$nightly" ]; then
+    "$here/build/tests/sim/conure-sim" --seed 1000000 --seeds 100000
     meson test -C "$san" --no-rebuild --print-errorlogs --suite integration --timeout-multiplier 4
 fi

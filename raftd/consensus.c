@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #define KEPT_ENTRIES 10000u /* behind storaged's durable index, for followers that lag a little */
@@ -20,9 +21,11 @@ struct consensus {
     struct raft_update update;
     struct identity identity;
     struct hard_state hard_state;
-    struct membership membership; /* in force: the newest in the log */
+    struct membership membership;        /* in force: the newest in the log */
+    struct membership membership_before; /* and what it replaced */
     struct log *log;
-    bool announced; /* own addresses are in the membership, or on their way */
+    uint64_t chance; /* state of consensus_random */
+    bool announced;  /* own addresses are in the membership, or on their way */
 };
 
 static void consensus_fail(struct consensus *consensus, int code, const char *what)
@@ -32,18 +35,21 @@ static void consensus_fail(struct consensus *consensus, int code, const char *wh
 
 /* ---- taking updates apart ---- */
 
-static void consensus_step(struct consensus *consensus, const struct raft_event *event);
+/* Election timeouts differ: this is all the core uses it for. */
+static uint64_t consensus_random(struct consensus *consensus)
+{
+    consensus->chance ^= consensus->chance << 13;
+    consensus->chance ^= consensus->chance >> 7;
+    consensus->chance ^= consensus->chance << 17;
+    return consensus->chance;
+}
 
 static void consensus_save_hard_state(struct consensus *consensus)
 {
     consensus->hard_state.raft = consensus->raft.hard_state;
     int code = hard_state_save(&consensus->hard_state);
-    if (code) {
+    if (code)
         consensus_fail(consensus, code, "hard state");
-        return;
-    }
-    consensus_step(consensus, &(struct raft_event){.type = RAFT_ON_HARD_STATE,
-                                                   .term = consensus->hard_state.raft.term});
 }
 
 /* Commands are appended by whoever proposed them (consensus_append): only they know the bytes. */
@@ -64,30 +70,29 @@ static void consensus_append_own(struct consensus *consensus, const struct raft_
 
 static void consensus_log_role(const struct consensus *consensus)
 {
-    static const char *const names[] = {"", "follower", "candidate", "leader"};
+    static const char *const names[] = {"", "follower", "candidate", "leader", "candidate"};
     if (consensus->raft.role == RAFT_LEADER)
         logger_info("role", "role=%s term=%llu", names[consensus->raft.role],
                     (unsigned long long)consensus->raft.hard_state.term);
 }
 
-/* Each part of an update may step the core again, which overwrites it: so what comes later is read
- * first. */
-static void consensus_step(struct consensus *consensus, const struct raft_event *event)
+/* In the order of raft.h. */
+static void consensus_step(struct consensus *consensus, struct raft_event event)
 {
     struct raft_update *update = &consensus->update;
-    uint64_t commit_before = consensus->raft.commit_index;
-    raft_step(&consensus->raft, event, update);
-    bool save = update->hard_state_changed;
+    uint64_t apply_before = consensus_apply_index(consensus);
+    event.random = consensus_random(consensus);
+    raft_step(&consensus->raft, &event, update);
+    if (update->hard_state_changed)
+        consensus_save_hard_state(consensus);
     consensus_append_own(consensus, &update->append);
     if (update->role_changed)
         consensus_log_role(consensus);
     for (uint32_t i = 0; i < update->reads_count; i++)
         consensus->options.on_read(consensus->options.context, update->reads[i],
                                    update->read_index);
-    if (update->commit_index > commit_before)
-        consensus->options.on_commit(consensus->options.context, update->commit_index);
-    if (save)
-        consensus_save_hard_state(consensus);
+    if (update->apply_index > apply_before)
+        consensus->options.on_commit(consensus->options.context, update->apply_index);
 }
 
 /* ---- proposals and reads ---- */
@@ -95,7 +100,7 @@ static void consensus_step(struct consensus *consensus, const struct raft_event 
 enum raft_outcome consensus_propose(struct consensus *consensus, uint32_t count,
                                     uint64_t *ret_first_index)
 {
-    consensus_step(consensus, &(struct raft_event){.type = RAFT_ON_PROPOSE, .count = count});
+    consensus_step(consensus, (struct raft_event){.type = RAFT_ON_PROPOSE, .count = count});
     if (consensus->update.outcome == RAFT_DONE)
         *ret_first_index = consensus->update.append.first_index;
     return consensus->update.outcome;
@@ -109,7 +114,7 @@ void consensus_append(struct consensus *consensus, const void *command, size_t c
 
 enum raft_outcome consensus_read(struct consensus *consensus, uint64_t read)
 {
-    consensus_step(consensus, &(struct raft_event){.type = RAFT_ON_READ, .read = read});
+    consensus_step(consensus, (struct raft_event){.type = RAFT_ON_READ, .read = read});
     return consensus->update.outcome;
 }
 
@@ -146,18 +151,20 @@ static void consensus_announce(struct consensus *consensus)
     if (consensus->membership.index && !memcmp(&changed, &consensus->membership, sizeof(changed)))
         return;
     membership_to_core(&changed, &configuration);
+    consensus->membership_before = consensus->membership;
     consensus->membership = changed;
-    consensus_step(consensus, &(struct raft_event){.type = RAFT_ON_PROPOSE_MEMBERS,
-                                                   .configuration = &configuration});
+    consensus_step(consensus, (struct raft_event){.type = RAFT_ON_PROPOSE_MEMBERS,
+                                                  .configuration = &configuration});
     assert(consensus->update.outcome == RAFT_DONE);
 }
 
 /* ---- the log's word ---- */
 
-static void consensus_on_durable(void *context, uint64_t index)
+static void consensus_on_durable(void *context, uint64_t index, uint64_t term)
 {
     struct consensus *consensus = context;
-    consensus_step(consensus, &(struct raft_event){.type = RAFT_ON_PERSISTED, .index = index});
+    consensus_step(consensus,
+                   (struct raft_event){.type = RAFT_ON_PERSISTED, .index = index, .term = term});
     consensus_announce(consensus);
 }
 
@@ -183,6 +190,8 @@ void consensus_on_store_durable(struct consensus *consensus, uint64_t durable_in
         code = log_cut(consensus->log, place);
     if (code)
         consensus_fail(consensus, code, "log cut");
+    else
+        consensus_step(consensus, (struct raft_event){.type = RAFT_ON_CUT, .index = place});
 }
 
 /* ---- opening ---- */
@@ -221,19 +230,30 @@ static bool membership_on_record(void *context, const struct record *record)
     return false;
 }
 
-static int find_membership(struct consensus *consensus, struct error *error)
+/* The configuration entry at this index; the one of the last cut if that is newer. */
+static int load_membership(struct consensus *consensus, uint64_t index,
+                           struct membership *ret_membership, struct error *error)
 {
-    uint64_t index = log_configuration_index(consensus->log);
-    consensus->membership = consensus->hard_state.membership;
-    if (index <= consensus->membership.index)
+    *ret_membership = consensus->hard_state.membership;
+    if (index <= ret_membership->index)
         return 0;
     struct membership_find find = {.code = -EPROTO};
     int code = log_read(consensus->log, index, index, membership_on_record, &find);
     if (code || find.code)
         return error_set(error, -EBADMSG, "the configuration at log index %llu makes no sense",
                          (unsigned long long)index);
-    consensus->membership = find.membership;
+    *ret_membership = find.membership;
     return 0;
+}
+
+static int find_membership(struct consensus *consensus, struct error *error)
+{
+    int code = load_membership(consensus, log_configuration_before_index(consensus->log),
+                               &consensus->membership_before, error);
+    if (!code)
+        code = load_membership(consensus, log_configuration_index(consensus->log),
+                               &consensus->membership, error);
+    return code;
 }
 
 static bool has_log_files(void)
@@ -291,17 +311,27 @@ static int open_state(struct consensus *consensus, bool *ret_member, struct erro
     return *ret_member ? bootstrap(consensus, error) : 0;
 }
 
-static void start_core(struct consensus *consensus)
+static int start_core(struct consensus *consensus, struct error *error)
 {
-    struct raft_start start = {
+    static struct raft_start start; /* large */
+    const struct config *config = consensus->options.config;
+    if (getrandom(&consensus->chance, sizeof(consensus->chance), 0) < 0)
+        return error_set_errno(error, -errno, "cannot get random bytes");
+    consensus->chance |= 1;
+    start = (struct raft_start){
         .self = consensus->identity.member_number,
+        .timing = {.election_ms = config->election_timeout_ms,
+                   .heartbeat_ms = config->heartbeat_interval_ms,
+                   .disk_ms = 4 * config->election_timeout_ms},
         .hard_state = consensus->hard_state.raft,
-        .last_index = log_last_index(consensus->log),
-        .last_term = log_last_term(consensus->log),
+        .terms = *log_terms_found(consensus->log),
         .commit_index = consensus->hard_state.cut_index,
+        .random = consensus_random(consensus),
     };
     membership_to_core(&consensus->membership, &start.configuration);
+    membership_to_core(&consensus->membership_before, &start.configuration_before);
     raft_init(&consensus->raft, &start);
+    return 0;
 }
 
 int consensus_open(struct consensus **ret_consensus, const struct consensus_options *options,
@@ -325,12 +355,12 @@ int consensus_open(struct consensus **ret_consensus, const struct consensus_opti
                          "raft/hard_state is older than the log: term %llu, the log has %llu",
                          (unsigned long long)consensus->hard_state.raft.term,
                          (unsigned long long)log_last_term(consensus->log));
+    if (!code && member)
+        code = start_core(consensus, error);
     if (code) {
         consensus_close(consensus);
         return code;
     }
-    if (member)
-        start_core(consensus);
     *ret_consensus = consensus;
     return 0;
 }
@@ -339,7 +369,7 @@ void consensus_start(struct consensus *consensus)
 {
     if (!consensus->log)
         return;
-    consensus_step(consensus, &(struct raft_event){.type = RAFT_ON_TICK});
+    consensus_step(consensus, (struct raft_event){.type = RAFT_ON_TICK});
     log_flush(consensus->log);
 }
 
@@ -354,6 +384,12 @@ void consensus_close(struct consensus *consensus)
 const struct raft *consensus_raft(const struct consensus *consensus)
 {
     return &consensus->raft;
+}
+
+uint64_t consensus_apply_index(const struct consensus *consensus)
+{
+    const struct raft *raft = &consensus->raft;
+    return raft->commit_index < raft->persisted_index ? raft->commit_index : raft->persisted_index;
 }
 
 const struct identity *consensus_identity(const struct consensus *consensus)

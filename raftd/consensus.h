@@ -14,7 +14,7 @@ struct consensus;
 struct consensus_options {
     struct loop *loop;
     const struct config *config;
-    void (*on_commit)(void *context, uint64_t commit_index);
+    void (*on_commit)(void *context, uint64_t apply_index);
     void (*on_read)(void *context, uint64_t read, uint64_t index);
     void (*on_failed)(void *context, int code,
                       const char *what); /* invariant 7: the process must end */
@@ -32,6 +32,8 @@ void consensus_close(struct consensus *consensus);
 
 /* The core, for reading. */
 const struct raft *consensus_raft(const struct consensus *consensus);
+/* Entries up to here are committed and durable here. */
+uint64_t consensus_apply_index(const struct consensus *consensus);
 const struct identity *consensus_identity(const struct consensus *consensus);
 const struct membership *consensus_membership(const struct consensus *consensus);
 const struct hard_state *consensus_hard_state(const struct consensus *consensus);

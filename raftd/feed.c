@@ -206,7 +206,7 @@ static bool feed_send(struct feed *feed, uint64_t commit_index)
 
 void feed_flush(struct feed *feed)
 {
-    uint64_t commit_index = consensus_raft(feed->options.consensus)->commit_index;
+    uint64_t commit_index = consensus_apply_index(feed->options.consensus);
     bool sent = false;
     while (feed->state == FEED_FEEDING && feed->next_index <= commit_index &&
            feed->calls_count < FEED_CALLS_MAX &&

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define READ_CHUNK_BYTES (256u << 10)
+#define TRUNCATED_PATH "raft/truncated.log" /* no segment's name: a start ignores it */
 
 /* A batch of records: being collected, on its way to disk, or on disk and kept for those that read
  * what was just written. */
@@ -21,6 +22,7 @@ struct batch {
     struct batch *next;
     struct buffer bytes;
     uint64_t first_index, last_index;
+    uint64_t last_term;
     struct segment *segment;
     uint64_t offset; /* in its segment */
 };
@@ -37,7 +39,9 @@ struct log {
     uint64_t previous_index, previous_term;
     uint64_t unsynced_bytes;
     uint64_t syncs, entries_written;
-    uint64_t configuration_index; /* of the newest such entry in the files */
+    struct terms terms_found;
+    uint64_t configuration_index, configuration_before_index; /* the newest in the files, at open */
+    bool failed;
 };
 
 /* ---- opening: reading one segment ---- */
@@ -67,6 +71,16 @@ static bool is_zero(const uint8_t *bytes, uint64_t length)
     return length == 0 || (bytes[0] == 0 && !memcmp(bytes, bytes + 1, length - 1));
 }
 
+static void log_note_found(struct log *log, const struct record *record)
+{
+    log->last_term = record->term;
+    terms_append(&log->terms_found, record->term, 1);
+    if (record->kind == ENTRY_CONFIGURATION) {
+        log->configuration_before_index = log->configuration_index;
+        log->configuration_index = record->index;
+    }
+}
+
 /* Walks the records. At the first that is none: the end if zeros follow, a torn tail if nothing
  * speaks against it and the file is the last. */
 static int segment_scan(struct log *log, struct segment *segment, const uint8_t *bytes, bool last,
@@ -80,9 +94,7 @@ static int segment_scan(struct log *log, struct segment *segment, const uint8_t 
         if (record.index != index || record.chain != chain || record.term < log->last_term)
             break;
         segment_note_record(segment, index++, at);
-        log->last_term = record.term;
-        if (record.kind == ENTRY_CONFIGURATION)
-            log->configuration_index = record.index;
+        log_note_found(log, &record);
         chain = record.crc;
         at += record_bytes_of(record.data_bytes);
     }
@@ -117,6 +129,11 @@ static int segment_load(struct log *log, struct segment *segment, bool last,
         code = segment_header_decode(bytes, segment->path, &segment->header, error);
     if (!code && memcmp(segment->header.cluster_id, log->options.cluster_id, 16))
         code = error_set(error, -EPROTO, "%s belongs to another cluster", segment->path);
+    if (!code && segment == log->oldest) {
+        terms_reset(&log->terms_found, segment->header.first_index - 1,
+                    segment->header.previous_term);
+        log->last_term = segment->header.previous_term;
+    }
     if (!code)
         code = segment_scan(log, segment, bytes, last, ret_torn_bytes, error);
     free(bytes);
@@ -273,6 +290,7 @@ int log_open(struct log **ret_log, const struct log_options *options, uint64_t *
     log->previous_index = options->previous_index;
     log->previous_term = options->previous_term;
     log->last_term = options->previous_term;
+    terms_reset(&log->terms_found, options->previous_index, options->previous_term);
     int code = log_load(log, ret_cut_bytes, error);
     if (!code && (code = writer_new(&log->writer, options->loop, log_on_written, log)))
         code = error_set_errno(error, code, "cannot start the log writer");
@@ -378,6 +396,7 @@ void log_append(struct log *log, uint64_t term, enum entry_kind kind, const void
     if (segment->file_bytes < segment->used_bytes)
         segment->file_bytes = segment->used_bytes;
     batch->last_index = log->last_index = record.index;
+    batch->last_term = term;
     log->last_term = term;
     log->unsynced_bytes += bytes;
 }
@@ -412,6 +431,7 @@ static void log_on_written(void *context, int code, int fd)
     log->writing = false;
     batch->segment->fd = fd;
     if (code) {
+        log->failed = true;
         log->options.on_failed(log->options.context, code);
         return;
     }
@@ -422,7 +442,7 @@ static void log_on_written(void *context, int code, int fd)
         batch->bytes.length < log->unsynced_bytes ? batch->bytes.length : log->unsynced_bytes;
     if (!log->collecting)
         log->unsynced_bytes = 0;
-    log->options.on_durable(log->options.context, log->durable_index);
+    log->options.on_durable(log->options.context, batch->last_index, batch->last_term);
 }
 
 /* ---- reading ---- */
@@ -440,6 +460,16 @@ uint64_t log_last_index(const struct log *log)
 uint64_t log_last_term(const struct log *log)
 {
     return log->last_term;
+}
+
+const struct terms *log_terms_found(const struct log *log)
+{
+    return &log->terms_found;
+}
+
+uint64_t log_configuration_before_index(const struct log *log)
+{
+    return log->configuration_before_index;
 }
 
 uint64_t log_configuration_index(const struct log *log)
@@ -495,7 +525,8 @@ static const struct batch *log_kept(const struct log *log, uint64_t index)
     for (const struct batch *batch = log->kept_first; batch; batch = batch->next)
         if (index >= batch->first_index && index <= batch->last_index)
             return batch;
-    return NULL;
+    const struct batch *batch = log->collecting;
+    return batch && index >= batch->first_index && index <= batch->last_index ? batch : NULL;
 }
 
 static int read_from_batch(const struct batch *batch, uint64_t *index, uint64_t last,
@@ -540,7 +571,7 @@ int log_read(struct log *log, uint64_t index, uint64_t last, log_visit_fn *fn, v
 {
     bool go_on = true;
     int code = 0;
-    assert(index >= log_first_index(log) && last <= log->durable_index);
+    assert(index >= log_first_index(log) && last <= log->last_index);
     while (index <= last && go_on && !code) {
         const struct batch *batch = log_kept(log, index);
         code = batch ? read_from_batch(batch, &index, last, fn, context, &go_on)
@@ -561,6 +592,100 @@ void log_forget(struct log *log, uint64_t index)
             log->kept_last = NULL;
         batch_free(batch);
     }
+}
+
+/* ---- truncating ---- */
+
+/* Everything that was appended is on disk, or the log has failed. */
+static void log_settle(struct log *log)
+{
+    while (!log->failed && (log->writing || log->collecting)) {
+        log_flush(log);
+        writer_wait(log->writer);
+    }
+}
+
+static int segment_remove_newest(struct log *log)
+{
+    struct segment *last = log->newest, *before = log->oldest;
+    while (before->next != last)
+        before = before->next;
+    int code = file_unlink("log.truncate", last->path);
+    if (!code)
+        code = file_sync_directory("log.truncate", "raft");
+    before->next = NULL;
+    log->newest = before;
+    segment_free(last);
+    return code;
+}
+
+/* The beginning of a segment under a name of no meaning, then in place of the whole: records that
+ * were left behind would, after a crash, tell of a durable entry that is missing (record.h). */
+static int segment_rewrite(struct segment *segment, uint64_t bytes_kept)
+{
+    uint8_t *bytes = memory_new(bytes_kept);
+    int fd = -1;
+    int code = file_read_at("log.truncate", segment->fd, bytes, bytes_kept, 0);
+    if (!code)
+        code = segment_prepare(TRUNCATED_PATH, segment->file_bytes);
+    if (!code)
+        code = file_open("log.truncate", TRUNCATED_PATH, O_RDWR, 0, &fd);
+    if (!code)
+        code = file_write_at("log.truncate", fd, bytes, bytes_kept, 0);
+    if (!code)
+        code = file_sync("log.truncate", fd);
+    if (!code)
+        code = file_rename("log.truncate", TRUNCATED_PATH, segment->path);
+    if (!code)
+        code = file_sync_directory("log.truncate", "raft");
+    free(bytes);
+    if (code)
+        return code;
+    file_close(segment->fd);
+    segment->fd = fd;
+    return 0;
+}
+
+static int segment_truncate(struct segment *segment, uint64_t index)
+{
+    uint64_t bytes_kept =
+        index <= segment->last_index ? segment_offset(segment, index) : segment->used_bytes;
+    uint32_t crc = segment->header.crc;
+    if (index > segment->header.first_index) {
+        uint8_t header[RECORD_HEADER_BYTES];
+        int code = file_read_at("log.truncate", segment->fd, header, sizeof(header),
+                                segment_offset(segment, index - 1));
+        if (code)
+            return code;
+        crc = wire_load_u32(header + 4);
+    }
+    int code = bytes_kept < segment->used_bytes ? segment_rewrite(segment, bytes_kept) : 0;
+    segment->used_bytes = bytes_kept;
+    segment->last_index = index - 1;
+    segment->crc_last = crc;
+    return code;
+}
+
+int log_truncate(struct log *log, uint64_t index, uint64_t last_term)
+{
+    assert(index >= log_first_index(log) && index <= log->last_index);
+    log_settle(log);
+    if (log->failed)
+        return -EIO;
+    while (log->kept_first) {
+        struct batch *batch = log->kept_first;
+        log->kept_first = batch->next;
+        batch_free(batch);
+    }
+    log->kept_last = NULL;
+    int code = 0;
+    while (!code && log->newest != log->oldest && log->newest->header.first_index >= index)
+        code = segment_remove_newest(log);
+    if (!code)
+        code = segment_truncate(log->newest, index);
+    log->last_index = log->durable_index = index - 1;
+    log->last_term = last_term;
+    return code;
 }
 
 /* ---- cutting ---- */

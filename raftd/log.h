@@ -15,6 +15,7 @@
 #include "loop.h"
 #include "record.h"
 #include "segment.h"
+#include "terms.h"
 
 struct log;
 
@@ -24,8 +25,9 @@ struct log_options {
     /* The entry before the first that must be there, as of the last cut; 0 and 0 for a log that was
      * never cut. */
     uint64_t previous_index, previous_term;
-    void (*on_durable)(void *context, uint64_t index); /* from the loop, after a batch was synced */
-    void (*on_failed)(void *context, int code);        /* invariant 7: the process must end */
+    /* From the loop, after a batch was synced: its last entry. */
+    void (*on_durable)(void *context, uint64_t index, uint64_t term);
+    void (*on_failed)(void *context, int code); /* invariant 7: the process must end */
     void *context;
 };
 
@@ -38,8 +40,11 @@ void log_close(struct log *log);
 uint64_t log_first_index(const struct log *log); /* last + 1 if empty */
 uint64_t log_last_index(const struct log *log);
 uint64_t log_last_term(const struct log *log);
-/* Of the newest CONFIGURATION entry found when the log was opened; 0: none. */
+/* What was found when the log was opened: the terms of its entries, and the indices of the two
+ * newest CONFIGURATION entries (0: none). */
+const struct terms *log_terms_found(const struct log *log);
 uint64_t log_configuration_index(const struct log *log);
+uint64_t log_configuration_before_index(const struct log *log);
 uint64_t log_bytes(const struct log *log);
 uint64_t log_syncs(const struct log *log);           /* since it was opened */
 uint64_t log_entries_written(const struct log *log); /* since it was opened */
@@ -49,6 +54,10 @@ uint64_t log_unsynced_bytes(const struct log *log);
 /* Appends the entry behind the last, in memory. */
 void log_append(struct log *log, uint64_t term, enum entry_kind kind, const void *data,
                 size_t data_bytes);
+/* Removes the entries from `index` on, which must be in the log, durably; `last_term` is that of
+ * the one before. Waits for the disk: leaders seldom disagree. After a crash some of them may be
+ * there still, in their order. 0 or the negative errno that must end the process. */
+int log_truncate(struct log *log, uint64_t index, uint64_t last_term);
 /* Gives what was appended to the writer, if it is idle. Call at turn end. */
 void log_flush(struct log *log);
 

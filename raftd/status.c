@@ -50,7 +50,7 @@ void raftd_fill_status(const struct raftd *raftd, struct raft_status *status)
     memset(status, 0, sizeof(*status));
     strcpy(status->node_id, raftd->config->node_id);
     format_cluster_id(consensus_identity(raftd->consensus)->cluster_id, status->cluster_id);
-    status->state = (uint8_t)raft->role;
+    status->state = (uint8_t)(raft->role == RAFT_PRE_CANDIDATE ? RAFT_CANDIDATE : raft->role);
     status->term = raft->hard_state.term;
     raftd_fill_hint(raftd, &status->leader);
     status->commit_index = raft->commit_index;

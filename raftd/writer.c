@@ -85,6 +85,7 @@ static void *writer_thread(void *context)
         writer->job.fd = job.fd;
         writer->busy = false;
         writer->done = true;
+        (void)pthread_cond_broadcast(&writer->changed);
         uint64_t one = 1;
         (void)!write(writer->done_fd, &one, sizeof(one));
         if (!code && !writer->stop) {
@@ -99,13 +100,11 @@ static void *writer_thread(void *context)
 
 /* ---- on the loop ---- */
 
-static void writer_on_rung(void *context, uint32_t epoll_events)
+static void writer_take(struct writer *writer, bool wait)
 {
-    struct writer *writer = context;
-    uint64_t count;
-    (void)epoll_events;
-    (void)!read(writer->done_fd, &count, sizeof(count));
     (void)pthread_mutex_lock(&writer->mutex);
+    while (wait && writer->busy)
+        (void)pthread_cond_wait(&writer->changed, &writer->mutex);
     bool done = writer->done;
     int code = writer->code, fd = writer->job.fd;
     writer->done = false;
@@ -114,12 +113,26 @@ static void writer_on_rung(void *context, uint32_t epoll_events)
         writer->on_done(writer->context, code, fd);
 }
 
+static void writer_on_rung(void *context, uint32_t epoll_events)
+{
+    struct writer *writer = context;
+    uint64_t count;
+    (void)epoll_events;
+    (void)!read(writer->done_fd, &count, sizeof(count));
+    writer_take(writer, false);
+}
+
+void writer_wait(struct writer *writer)
+{
+    writer_take(writer, true);
+}
+
 void writer_start(struct writer *writer, const struct writer_job *job)
 {
     (void)pthread_mutex_lock(&writer->mutex);
     writer->job = *job;
     writer->busy = true;
-    (void)pthread_cond_signal(&writer->changed);
+    (void)pthread_cond_broadcast(&writer->changed);
     (void)pthread_mutex_unlock(&writer->mutex);
 }
 
@@ -150,7 +163,7 @@ void writer_free(struct writer *writer)
 {
     (void)pthread_mutex_lock(&writer->mutex);
     writer->stop = true;
-    (void)pthread_cond_signal(&writer->changed);
+    (void)pthread_cond_broadcast(&writer->changed);
     (void)pthread_mutex_unlock(&writer->mutex);
     (void)pthread_join(writer->thread, NULL);
     loop_unwatch(writer->loop, writer->source);

@@ -26,5 +26,7 @@ int writer_new(struct writer **ret_writer, struct loop *loop, writer_done_fn *on
                void *context);
 /* Not while a job is under way. */
 void writer_start(struct writer *writer, const struct writer_job *job);
+/* Waits until no job is under way; on_done is called from here for the last one. */
+void writer_wait(struct writer *writer);
 /* Waits for the job under way; on_done is not called for it. */
 void writer_free(struct writer *writer);

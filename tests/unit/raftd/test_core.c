@@ -10,10 +10,13 @@ static struct raft_update update;
 
 static void start(uint64_t last_index, uint64_t last_term, uint64_t term)
 {
-    struct raft_start begin = {
-        .self = 1, .hard_state = {term, 0}, .last_index = last_index, .last_term = last_term};
+    static struct raft_start begin;
+    begin = (struct raft_start){.self = 1, .timing = {1000, 100, 4000}, .hard_state = {term, 0}};
+    terms_reset(&begin.terms, 0, 0);
+    terms_append(&begin.terms, last_term, last_index);
     begin.configuration.members_count = 1;
     begin.configuration.members[0] = (struct raft_member){1, true};
+    begin.configuration_before = begin.configuration;
     raft_init(&raft, &begin);
 }
 
@@ -22,26 +25,24 @@ static void step(struct raft_event event)
     raft_step(&raft, &event, &update);
 }
 
-/* Tick, vote durable, no-op durable: a leader that may serve. */
-static void lead(void)
+static void tick(uint64_t elapsed_ms)
 {
-    step((struct raft_event){.type = RAFT_ON_TICK});
-    step((struct raft_event){.type = RAFT_ON_HARD_STATE, .term = raft.hard_state.term});
-    step((struct raft_event){.type = RAFT_ON_PERSISTED, .index = raft.last_index});
+    step((struct raft_event){.type = RAFT_ON_TICK, .elapsed_ms = elapsed_ms});
 }
 
-START_TEST(test_core_vote_is_durable_before_it_counts)
+static void persist(uint64_t index)
+{
+    step((struct raft_event){
+        .type = RAFT_ON_PERSISTED, .index = index, .term = terms_at(&raft.terms, index)});
+}
+
+START_TEST(test_core_single_voter_leads_at_once_in_a_new_term)
 {
     start(5, 2, 2);
-    step((struct raft_event){.type = RAFT_ON_TICK});
-    ck_assert(update.hard_state_changed);
+    tick(1);
+    ck_assert(update.hard_state_changed); /* made durable before the no-op is written */
     ck_assert_uint_eq(raft.hard_state.term, 3);
     ck_assert_uint_eq(raft.hard_state.vote, 1);
-    ck_assert_int_eq(raft.role, RAFT_CANDIDATE);
-    ck_assert_uint_eq(update.append.count, 0);
-    step((struct raft_event){.type = RAFT_ON_HARD_STATE, .term = 2}); /* an older one */
-    ck_assert_int_eq(raft.role, RAFT_CANDIDATE);
-    step((struct raft_event){.type = RAFT_ON_HARD_STATE, .term = 3});
     ck_assert_int_eq(raft.role, RAFT_LEADER);
     ck_assert_int_eq(update.append.kind, RAFT_NOOP);
     ck_assert_uint_eq(update.append.first_index, 6);
@@ -52,20 +53,21 @@ END_TEST
 START_TEST(test_core_leader_counts_itself_only_when_persisted)
 {
     start(5, 2, 2);
-    step((struct raft_event){.type = RAFT_ON_TICK});
-    step((struct raft_event){.type = RAFT_ON_HARD_STATE, .term = 3});
-    ck_assert_uint_eq(update.commit_index,
-                      0); /* the entries of older terms are durable, but do not count */
-    step((struct raft_event){.type = RAFT_ON_PERSISTED, .index = 5});
-    ck_assert_uint_eq(update.commit_index, 0);
-    step((struct raft_event){.type = RAFT_ON_PERSISTED, .index = 6});
-    ck_assert_uint_eq(update.commit_index, 6);
+    tick(1);
+    ck_assert_uint_eq(update.apply_index,
+                      0); /* older terms' entries are durable, but do not count */
+    persist(5);
+    ck_assert_uint_eq(update.apply_index, 0);
+    persist(6);
+    ck_assert_uint_eq(update.apply_index, 6);
     step((struct raft_event){.type = RAFT_ON_PROPOSE, .count = 10});
     ck_assert_uint_eq(update.append.first_index, 7);
     ck_assert_uint_eq(update.append.count, 10);
-    ck_assert_uint_eq(update.commit_index, 6);
-    step((struct raft_event){.type = RAFT_ON_PERSISTED, .index = 9});
-    ck_assert_uint_eq(update.commit_index, 9);
+    ck_assert_uint_eq(update.apply_index, 6);
+    persist(9);
+    ck_assert_uint_eq(update.apply_index, 9);
+    step((struct raft_event){.type = RAFT_ON_PERSISTED, .index = 12, .term = 2});
+    ck_assert_uint_eq(update.apply_index, 9); /* what was written there was another entry */
 }
 END_TEST
 
@@ -74,12 +76,11 @@ START_TEST(test_core_reads_wait_for_the_terms_first_commit)
     start(5, 2, 2);
     step((struct raft_event){.type = RAFT_ON_READ, .read = 1});
     ck_assert_int_eq(update.outcome, RAFT_NOT_LEADER);
-    step((struct raft_event){.type = RAFT_ON_TICK});
-    step((struct raft_event){.type = RAFT_ON_HARD_STATE, .term = 3});
+    tick(1);
     step((struct raft_event){.type = RAFT_ON_READ, .read = 2});
     ck_assert_int_eq(update.outcome, RAFT_DONE);
     ck_assert_uint_eq(update.reads_count, 0);
-    step((struct raft_event){.type = RAFT_ON_PERSISTED, .index = 6});
+    persist(6);
     ck_assert_uint_eq(update.reads_count, 1);
     ck_assert_uint_eq(update.reads[0], 2);
     ck_assert_uint_eq(update.read_index, 6);
@@ -92,8 +93,7 @@ END_TEST
 START_TEST(test_core_reads_are_bounded)
 {
     start(0, 0, 0);
-    step((struct raft_event){.type = RAFT_ON_TICK});
-    step((struct raft_event){.type = RAFT_ON_HARD_STATE, .term = 1});
+    tick(1);
     for (uint64_t read = 1; read <= RAFT_READS_MAX; read++) {
         step((struct raft_event){.type = RAFT_ON_READ, .read = read});
         ck_assert_int_eq(update.outcome, RAFT_DONE);
@@ -106,17 +106,20 @@ END_TEST
 START_TEST(test_core_configuration_counts_from_its_append_and_one_at_a_time)
 {
     struct raft_configuration two = {.members_count = 2, .members = {{1, true}, {2, true}}};
+    struct raft_configuration four = {.members_count = 3,
+                                      .members = {{1, true}, {2, true}, {3, true}}};
     start(0, 0, 0);
-    step((struct raft_event){.type = RAFT_ON_TICK});
-    step((struct raft_event){.type = RAFT_ON_HARD_STATE, .term = 1});
+    tick(1);
     step((struct raft_event){.type = RAFT_ON_PROPOSE_MEMBERS, .configuration = &two});
     ck_assert_int_eq(update.outcome, RAFT_NOT_READY); /* before the term's first commit */
-    step((struct raft_event){.type = RAFT_ON_PERSISTED, .index = 1});
+    persist(1);
+    step((struct raft_event){.type = RAFT_ON_PROPOSE_MEMBERS, .configuration = &four});
+    ck_assert_int_eq(update.outcome, RAFT_REFUSED); /* two voters at once */
     step((struct raft_event){.type = RAFT_ON_PROPOSE_MEMBERS, .configuration = &two});
     ck_assert_int_eq(update.outcome, RAFT_DONE);
     ck_assert_uint_eq(raft.configuration.index, 2);
-    step((struct raft_event){.type = RAFT_ON_PERSISTED, .index = 2});
-    ck_assert_uint_eq(update.commit_index, 1); /* two voters now: one is no majority */
+    persist(2);
+    ck_assert_uint_eq(update.apply_index, 1); /* two voters now: one is no majority */
     step((struct raft_event){.type = RAFT_ON_PROPOSE_MEMBERS, .configuration = &two});
     ck_assert_int_eq(update.outcome, RAFT_NOT_READY);
 }
@@ -124,15 +127,68 @@ END_TEST
 
 START_TEST(test_core_node_without_cluster_never_leads)
 {
-    struct raft_start nobody = {0};
+    static struct raft_start nobody = {.timing = {1000, 100, 4000}};
     raft_init(&raft, &nobody);
-    step((struct raft_event){.type = RAFT_ON_TICK});
+    tick(100000);
     ck_assert_int_eq(raft.role, RAFT_FOLLOWER);
     step((struct raft_event){.type = RAFT_ON_PROPOSE, .count = 1});
     ck_assert_int_eq(update.outcome, RAFT_NOT_LEADER);
-    start(3, 1, 1);
-    lead();
-    ck_assert(raft_has_committed_own_term(&raft));
+}
+END_TEST
+
+/* ---- terms ---- */
+
+static struct terms terms;
+
+/* Against a plain array, over random appends, truncations and cuts. */
+START_TEST(test_terms_agree_with_an_array)
+{
+    static uint64_t plain[4001];
+    uint64_t chance = 12345, base = 0, last = 0, term = 1;
+    terms_reset(&terms, 0, 0);
+    for (unsigned round = 0; round < 3000; round++) {
+        chance = chance * 6364136223846793005u + 1442695040888963407u;
+        uint64_t number = chance >> 33;
+        if (number % 4 < 2 && last + 8 < 4000) {
+            term = (last > base ? plain[last] : terms.base_term) + number % 3;
+            for (uint64_t i = 0; i < number / 16 % 8; i++)
+                plain[++last] = term;
+            terms_append(&terms, term, number / 16 % 8);
+        } else if (number % 4 == 2 && last > base) {
+            uint64_t index = last - number / 16 % (last - base);
+            terms_truncate(&terms, index);
+            last = index - 1;
+        } else if (number % 4 == 3 && last > base && number % 64 == 3) {
+            base += 1 + number / 64 % (last - base);
+            terms_cut(&terms, base);
+        }
+        ck_assert_uint_eq(terms.last_index, last);
+        ck_assert_uint_eq(terms.base_index, base);
+        ck_assert(!terms_knows(&terms, last + 1));
+        for (uint64_t index = base; index <= last; index++)
+            ck_assert_uint_eq(terms_at(&terms, index), plain[index]);
+        for (uint64_t index = base; index <= last; index += 3) {
+            uint64_t agreeable = index;
+            while (agreeable > base && plain[agreeable] > number % (term + 1))
+                agreeable--;
+            ck_assert_uint_eq(terms_agreeable(&terms, index, number % (term + 1)), agreeable);
+        }
+    }
+}
+END_TEST
+
+START_TEST(test_terms_without_room_move_their_base)
+{
+    terms_reset(&terms, 10, 1);
+    for (uint64_t i = 0; i < TERMS_RUNS_MAX; i++)
+        terms_append(&terms, 2 + i, 2);
+    ck_assert(!terms_have_room(&terms, 11));
+    ck_assert(terms_have_room(&terms, 12));
+    terms_append(&terms, 2 + TERMS_RUNS_MAX, 1);
+    ck_assert_uint_eq(terms.base_index, 12);
+    ck_assert_uint_eq(terms.base_term, 2);
+    ck_assert_uint_eq(terms_at(&terms, 13), 3);
+    ck_assert_uint_eq(terms_last(&terms), 2 + TERMS_RUNS_MAX);
 }
 END_TEST
 
@@ -152,8 +208,9 @@ START_TEST(test_quorum_of_one_to_seven)
 }
 END_TEST
 
-UNIT_MAIN("core", test_core_vote_is_durable_before_it_counts,
+UNIT_MAIN("core", test_core_single_voter_leads_at_once_in_a_new_term,
           test_core_leader_counts_itself_only_when_persisted,
           test_core_reads_wait_for_the_terms_first_commit, test_core_reads_are_bounded,
           test_core_configuration_counts_from_its_append_and_one_at_a_time,
-          test_core_node_without_cluster_never_leads, test_quorum_of_one_to_seven)
+          test_core_node_without_cluster_never_leads, test_terms_agree_with_an_array,
+          test_terms_without_room_move_their_base, test_quorum_of_one_to_seven)

@@ -35,9 +35,10 @@ static void leave_folder(void)
     ck_assert_int_eq(system(command), 0);
 }
 
-static void on_durable(void *context, uint64_t index)
+static void on_durable(void *context, uint64_t index, uint64_t term)
 {
     (void)context;
+    (void)term;
     durable = index;
 }
 
@@ -170,6 +171,45 @@ START_TEST(test_log_rolls_segments_holds_large_entries_and_is_cut)
 }
 END_TEST
 
+static void reopen(void)
+{
+    log_close(log_open_now);
+    ck_assert_int_eq(open_log(0, 0), 0);
+    ck_assert_uint_eq(cut_bytes, 0);
+}
+
+START_TEST(test_log_truncates_anywhere_and_goes_on)
+{
+    static const uint64_t places[] = {39, 30, 17, 16, 3, 1};
+    enter_folder();
+    ck_assert_int_eq(open_log(0, 0), 0);
+    for (unsigned i = 0; i < 40; i++) /* three files */
+        append(1, 1u << 20);
+    for (unsigned i = 0; i < sizeof(places) / sizeof(*places); i++) {
+        append(2 + i, 100); /* some not written yet */
+        uint64_t index = places[i];
+        ck_assert_int_eq(log_truncate(log_open_now, index, index > 1), 0);
+        ck_assert_uint_eq(log_last_index(log_open_now), index - 1);
+        check_entries(1, index - 1, 0);
+        reopen();
+        ck_assert_uint_eq(log_last_index(log_open_now), index - 1);
+        ck_assert_uint_eq(terms_last(log_terms_found(log_open_now)), index > 1);
+        append(2 + i, 300);
+        append(2 + i, 40);
+        check_entries(1, index + 1, 0); /* also what is still in memory */
+        sync_all();
+        reopen();
+        ck_assert_uint_eq(log_last_index(log_open_now), index + 1);
+        ck_assert_uint_eq(terms_at(log_terms_found(log_open_now), index), 2 + i);
+        check_entries(1, index + 1, 0);
+        if (index > 1)
+            ck_assert_int_eq(log_truncate(log_open_now, index, 1), 0);
+    }
+    log_close(log_open_now);
+    leave_folder();
+}
+END_TEST
+
 /* Four batches of three entries: a small log to cut and flip. */
 static size_t small_log(uint8_t *bytes, size_t capacity)
 {
@@ -254,5 +294,6 @@ END_TEST
 
 UNIT_MAIN("log", test_log_entries_are_read_back_from_memory_and_after_reopen,
           test_log_rolls_segments_holds_large_entries_and_is_cut,
+          test_log_truncates_anywhere_and_goes_on,
           test_log_tail_torn_anywhere_is_cut_to_whole_entries,
           test_log_flipped_byte_is_refused_or_cut_never_returned)
