@@ -1,6 +1,7 @@
 #include "datadir.h"
 
 #include "clock.h"
+#include "limits.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -89,11 +90,10 @@ static int lock_write_pid(int fd)
     return 0;
 }
 
-int datadir_lock(const char *name, unsigned wait_ms, int *ret_fd, struct error *error)
+static int lock_take(const char *path, int flags, const char *name, unsigned wait_ms, int *ret_fd,
+                     struct error *error)
 {
-    char path[64];
-    snprintf(path, sizeof(path), DATADIR_RUN_PATH "/%s.lock", name);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(path, flags | O_CLOEXEC, 0600);
     if (fd < 0)
         return error_set_errno(error, -errno, "cannot open lock file %s", path);
     int code = lock_wait(fd, wait_ms);
@@ -109,4 +109,24 @@ int datadir_lock(const char *name, unsigned wait_ms, int *ret_fd, struct error *
     }
     *ret_fd = fd;
     return 0;
+}
+
+int datadir_lock(const char *name, unsigned wait_ms, int *ret_fd, struct error *error)
+{
+    char path[64];
+    snprintf(path, sizeof(path), DATADIR_RUN_PATH "/%s.lock", name);
+    return lock_take(path, O_RDWR | O_CREAT, name, wait_ms, ret_fd, error);
+}
+
+int datadir_lock_outside(const char *directory, const char *name, int *ret_fd, struct error *error)
+{
+    char path[LIMIT_PATH_BYTES_MAX];
+    int length = snprintf(path, sizeof(path), "%s/" DATADIR_RUN_PATH "/%s.lock", directory, name);
+    if (length < 0 || (size_t)length >= sizeof(path))
+        return error_set(error, -ENAMETOOLONG, "the path of %s is too long", directory);
+    if (access(path, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR)) {
+        *ret_fd = -1;
+        return 0;
+    }
+    return lock_take(path, O_RDWR, name, 0, ret_fd, error);
 }

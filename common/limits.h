@@ -53,6 +53,10 @@
 #define LIMIT_SEEDS_MAX 16u
 #define LIMIT_URL_BYTES_MAX 512u
 #define LIMIT_LOG_LINE_BYTES_MAX 1024u
+/* raftd's membership as one log entry: 16 members with addresses of 75 characters each. It stands in
+ * storaged's meta page, with which it is committed. raftd refuses to propose a larger one; a
+ * storaged that meets one ends rather than go past it. */
+#define LIMIT_CONFIGURATION_BYTES_MAX 3840u
 #define LIMIT_LOCK_WAIT_MS 5000 /* an orphan that is still closing its files gets this long */
 
 _Static_assert(LIMIT_BATCH_BYTES_SOFT + LIMIT_VALUE_BYTES_CAP + LIMIT_KEY_BYTES_CAP +

@@ -150,6 +150,13 @@ static void consensus_announce(struct consensus *consensus)
     consensus->announced = true;
     if (consensus->membership.index && !memcmp(&changed, &consensus->membership, sizeof(changed)))
         return;
+    if (!membership_fits(&changed)) {
+        logger_error("addresses_not_announced",
+                     "reason=\"with them the membership is over %u bytes: shorten raft_addr or "
+                     "http_addr\"",
+                     LIMIT_CONFIGURATION_BYTES_MAX);
+        return;
+    }
     membership_to_core(&changed, &configuration);
     consensus->membership_before = consensus->membership;
     consensus->membership = changed;

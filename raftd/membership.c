@@ -14,6 +14,15 @@ void membership_encode(struct buffer *into, const struct membership *membership)
     }
 }
 
+bool membership_fits(const struct membership *membership)
+{
+    struct buffer entry = {0};
+    membership_encode(&entry, membership);
+    bool fits = entry.length <= LIMIT_CONFIGURATION_BYTES_MAX;
+    buffer_free(&entry);
+    return fits;
+}
+
 int membership_decode(struct wire_reader *body, struct membership *ret_membership)
 {
     struct membership membership = {0};

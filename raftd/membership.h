@@ -5,11 +5,15 @@
 #pragma once
 
 #include "buffer.h"
+#include "limits.h"
 #include "raft.h"
 #include "status.h"
 #include "wire.h"
 
 _Static_assert(STATUS_SERVERS_MAX == RAFT_MEMBERS_MAX, "a status shows every member");
+_Static_assert(LIMIT_NODE_ID_BYTES_MAX + LIMIT_ADDRESS_BYTES_MAX + LIMIT_URL_BYTES_MAX + 32 <
+                   LIMIT_CONFIGURATION_BYTES_MAX,
+               "a cluster of one always fits");
 
 struct membership {
     uint64_t index; /* of its entry; 0: there is none yet */
@@ -19,6 +23,9 @@ struct membership {
 };
 
 void membership_encode(struct buffer *into, const struct membership *membership);
+/* Whether its entry stays within LIMIT_CONFIGURATION_BYTES_MAX: a larger one must not be proposed.
+ */
+bool membership_fits(const struct membership *membership);
 /* 0 or -EPROTO; the index is left to the caller. */
 int membership_decode(struct wire_reader *body, struct membership *ret_membership);
 void membership_to_core(const struct membership *membership,

@@ -12,25 +12,33 @@ typedef int storaged_handler(struct storaged *storaged, struct bus_request *requ
 
 /* ---- handlers: 0, or -EPROTO for a body that cannot be decoded ---- */
 
-static void storaged_end_damaged(struct storaged *storaged)
+/* An entry that cannot be applied: neither going on without it nor trying again would be right. */
+static void storaged_end_at_entry(struct storaged *storaged, int code)
 {
     char reason[600];
-    logger_error("damaged", "reason=%s",
-                 logger_quoted(reason, sizeof(reason), store_damage(storaged->store)));
+    unsigned long long index = store_applied_index(storaged->store) + 1;
+    if (code == -EMSGSIZE)
+        logger_error("configuration_too_large", "index=%llu bytes_max=%u", index,
+                     LIMIT_CONFIGURATION_BYTES_MAX);
+    else
+        logger_error("damaged", "index=%llu reason=%s", index,
+                     logger_quoted(reason, sizeof(reason), store_damage(storaged->store)));
     storaged->damaged = true;
     loop_stop(storaged->loop, EXIT_CODE_PERMANENT);
 }
 
-/* Applies the list; false if a damaged page ended it. Results are appended to the reply. */
-static bool storaged_apply_list(struct storaged *storaged, struct message_list *list)
+/* Applies the list: 0, or the code of store_apply that ended it. Results are appended to the reply.
+ */
+static int storaged_apply_list(struct storaged *storaged, struct message_list *list)
 {
     struct apply_entry entry;
     while (apply_next(list, &entry)) {
         struct command_result result;
         struct buffer *reply = &storaged->reply;
         uint8_t encoded[COMMAND_RESULT_BYTES];
-        if (store_apply(storaged->store, &entry, &result))
-            return false;
+        int code = store_apply(storaged->store, &entry, &result);
+        if (code)
+            return code;
         if (entry.kind != ENTRY_COMMAND) {
             applied_add(reply, NULL, 0);
             continue;
@@ -39,7 +47,7 @@ static bool storaged_apply_list(struct storaged *storaged, struct message_list *
         command_result_encode(&into, &result);
         applied_add(reply, encoded, sizeof(encoded));
     }
-    return true;
+    return 0;
 }
 
 static int storaged_on_apply(struct storaged *storaged, struct bus_request *request)
@@ -55,8 +63,8 @@ static int storaged_on_apply(struct storaged *storaged, struct bus_request *requ
         head.status = PROTO_STATUS_GAP;
     } else if (storaged->damaged || store_is_full(storaged->store)) {
         head.status = PROTO_STATUS_BUSY;
-    } else if (!storaged_apply_list(storaged, &list)) {
-        storaged_end_damaged(storaged);
+    } else if ((code = storaged_apply_list(storaged, &list))) {
+        storaged_end_at_entry(storaged, code);
         return 0; /* no answer: what is applied is lost with this process, and raftd will apply it
                      again */
     }

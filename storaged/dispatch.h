@@ -17,7 +17,7 @@ struct storaged {
     struct hello hello; /* what this process says of itself */
     struct buffer reply;
     bool applied_some; /* in this turn */
-    bool damaged;      /* a damaged page ended an entry half way: the process is ending */
+    bool damaged;      /* an entry could not be applied: the process is ending */
 };
 
 /* Listens on DATADIR_STORAGED_URL. Everything but `server` is set up before. Errors as

@@ -8,6 +8,7 @@
 #include "verify.h"
 
 #include <errno.h>
+#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +18,7 @@ static const char *check_path;
 static const struct config_flag flags[] = {
     {"check", "FILE",
      "verify a tree file, print findings, exit 0 if it is clean, 1 if not, 2 if it cannot be "
-     "opened",
+     "opened or is in use",
      &check_path},
     {NULL},
 };
@@ -44,12 +45,32 @@ static void check_on_progress(void *context, uint64_t done, uint64_t pages)
                 (unsigned long long)pages);
 }
 
+static void check_on_lost(const char *line)
+{
+    fprintf(stderr, "conure-storaged: %s\n", line);
+    _exit(EXIT_CODE_USAGE);
+}
+
+/* A file in a data directory is read under the daemon's lock: it would change meanwhile. */
+static int check_lock(const char *path, struct error *error)
+{
+    char directory[LIMIT_PATH_BYTES_MAX];
+    int lock_fd;
+    if (strlen(path) >= sizeof(directory))
+        return error_set(error, -ENAMETOOLONG, "the path of the file is too long");
+    strcpy(directory, path);
+    return datadir_lock_outside(dirname(directory), "storaged", &lock_fd, error);
+}
+
 static int run_check(const char *path)
 {
     struct error error = {""};
-    long findings = verify_file(path, check_on_finding, check_on_progress, NULL, &error);
+    pager_guard_maps(check_on_lost);
+    long findings = check_lock(path, &error);
+    if (!findings)
+        findings = verify_file(path, check_on_finding, check_on_progress, NULL, &error);
     if (findings < 0) {
-        fprintf(stderr, "conure-storaged: %s\n", error.text);
+        fprintf(stderr, "conure-storaged: cannot check %s: %s\n", path, error.text);
         return EXIT_CODE_USAGE;
     }
     printf("%s: %s (%ld findings)\n", path, findings ? "damaged" : "clean", findings);
@@ -77,6 +98,14 @@ static void on_checkpoint_failed(void *context, int code)
     loop_stop(context, EXIT_CODE_FAILURE);
 }
 
+/* The next start finds out whether the file is whole. */
+static void on_map_lost(const char *line)
+{
+    char reason[600];
+    logger_error("damaged", "reason=%s", logger_quoted(reason, sizeof(reason), line));
+    _exit(EXIT_CODE_FAILURE);
+}
+
 static int prepare(struct storaged *storaged, const struct config *config, struct error *error)
 {
     int lock_fd;
@@ -90,6 +119,7 @@ static int prepare(struct storaged *storaged, const struct config *config, struc
     code = datadir_enter(config->data_dir, error);
     if (!code)
         code = datadir_lock("storaged", LIMIT_LOCK_WAIT_MS, &lock_fd, error);
+    pager_guard_maps(on_map_lost);
     if (!code)
         code = store_open(&storaged->store, DATADIR_TREE_PATH, error);
     return code;

@@ -4,7 +4,7 @@
 
 void meta_encode(uint8_t page[PAGE_BYTES], const struct meta *meta)
 {
-    assert(meta->configuration_bytes <= META_CONFIGURATION_BYTES_MAX);
+    assert(meta->configuration_bytes <= LIMIT_CONFIGURATION_BYTES_MAX);
     memset(page, 0, PAGE_BYTES);
     page_begin(page, PAGE_META, meta->transaction % PAGE_METAS, meta->transaction, 0);
     memcpy(page + 32, PAGE_MAGIC, 8);
@@ -32,7 +32,7 @@ static bool meta_fits(const struct meta *meta, uint64_t number, uint64_t file_pa
            meta->pages <= file_pages && meta->root.number >= PAGE_METAS &&
            meta->root.number < meta->pages && meta->root.transaction <= meta->transaction &&
            meta->free_map.number < meta->pages && meta->depth >= 1 &&
-           meta->configuration_bytes <= META_CONFIGURATION_BYTES_MAX;
+           meta->configuration_bytes <= LIMIT_CONFIGURATION_BYTES_MAX;
 }
 
 int meta_decode(const uint8_t page[PAGE_BYTES], uint64_t number, uint64_t file_pages,

@@ -15,7 +15,7 @@ struct meta {
     uint8_t store_id[16];
     uint32_t depth;
     uint32_t configuration_bytes;
-    uint8_t configuration[META_CONFIGURATION_BYTES_MAX];
+    uint8_t configuration[LIMIT_CONFIGURATION_BYTES_MAX];
 };
 
 enum meta_outcome {

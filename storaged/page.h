@@ -50,7 +50,7 @@
  *   128    16   store id, random, made with the file
  *   144    4    depth of the tree (1: the root is a leaf)
  *   148    4    configuration bytes
- *   152    -    configuration: raftd's membership, unread here (at most 2048)
+ *   152    -    configuration: raftd's membership, unread here (at most 3840)
  *
  * A value stands inline while its record and slot fill at most half of a page's room: then two
  * records always fit a page, and a split always finds a place. Larger ones go to runs. */
@@ -84,7 +84,6 @@ enum page_type {
 #define OVERFLOW_REFERENCE_BYTES 24u
 #define SLOT_BYTES 2u
 #define RECORD_BYTES_MAX (PAGE_ROOM_BYTES / 2 - SLOT_BYTES)
-#define META_CONFIGURATION_BYTES_MAX 2048u
 
 _Static_assert(PAGE_ROOM_BYTES + PAGE_HEADER_BYTES == PAGE_BYTES, "header and room fill the page");
 _Static_assert(BRANCH_RECORD_BYTES + LIMIT_KEY_BYTES_CAP <= RECORD_BYTES_MAX,
@@ -92,7 +91,7 @@ _Static_assert(BRANCH_RECORD_BYTES + LIMIT_KEY_BYTES_CAP <= RECORD_BYTES_MAX,
 _Static_assert(LEAF_RECORD_BYTES + LIMIT_KEY_BYTES_CAP + OVERFLOW_REFERENCE_BYTES <=
                    RECORD_BYTES_MAX,
                "two records of the longest key fit a leaf");
-_Static_assert(152 + META_CONFIGURATION_BYTES_MAX <= PAGE_BYTES,
+_Static_assert(152 + LIMIT_CONFIGURATION_BYTES_MAX <= PAGE_BYTES,
                "the configuration fits the meta page");
 
 /* A child, root or run as its parent knows it. Number 0 is never one (it is a meta page). */

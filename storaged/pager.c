@@ -11,10 +11,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define MAP_BYTES (1ull << 40) /* address space only; a larger file is refused */
@@ -149,6 +151,31 @@ uint64_t pager_pages(const struct pager *pager)
 const struct freemap *pager_freemap(const struct pager *pager)
 {
     return &pager->freemap;
+}
+
+/* ---- a map that loses its file ---- */
+
+static struct pager *guarded;
+static void (*guarded_on_lost)(const char *line);
+
+static void pager_on_bus_error(int signal_number, siginfo_t *info, void *context)
+{
+    uintptr_t at = (uintptr_t)info->si_addr, map = guarded ? (uintptr_t)guarded->map : 0;
+    (void)context;
+    if (guarded && at >= map && at - map < MAP_BYTES) {
+        (void)pager_fail(guarded, (at - map) / PAGE_BYTES,
+                         "it cannot be read: the file was cut, or the disk fails");
+        guarded_on_lost(guarded->damage);
+    }
+    (void)signal(signal_number, SIG_DFL); /* not the map: let it end the process as ever */
+}
+
+void pager_guard_maps(void (*on_lost)(const char *line))
+{
+    struct sigaction action = {.sa_sigaction = pager_on_bus_error, .sa_flags = SA_SIGINFO};
+    guarded_on_lost = on_lost;
+    int code = sigaction(SIGBUS, &action, NULL);
+    assert(!code);
 }
 
 /* ---- making, copying, dropping ---- */
@@ -412,6 +439,7 @@ static int pager_map(struct pager *pager, struct error *error)
         return error_set_errno(error, -errno, "cannot map %s", pager->path);
     (void)madvise(map, MAP_BYTES, MADV_RANDOM);
     pager->map = map;
+    guarded = pager;
     return 0;
 }
 
@@ -533,15 +561,28 @@ static int pager_start(struct pager *pager, struct meta *ret_meta, struct error 
     return 0;
 }
 
+/* Opening a FIFO or a device could hang or do worse: looked at first. */
+static int pager_check_regular(const char *path, struct error *error)
+{
+    struct stat status;
+    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
+        return error_set(error, -EBADMSG, "%s is %s, not a file", path,
+                         S_ISDIR(status.st_mode) ? "a directory" : "a device, pipe or socket");
+    return 0;
+}
+
 int pager_open(struct pager **ret_pager, const char *path, bool read_only, struct meta *ret_meta,
                struct error *error)
 {
+    int code = pager_check_regular(path, error);
+    if (code)
+        return code;
     struct pager *pager = memory_new_zeroed(1, sizeof(*pager));
     uint64_t bytes = 0;
     snprintf(pager->path, sizeof(pager->path), "%s", path);
     pager->read_only = read_only;
     int flags = read_only ? O_RDONLY : O_RDWR;
-    int code = file_open("tree.open", path, flags, 0, &pager->fd);
+    code = file_open("tree.open", path, flags, 0, &pager->fd);
     bool empty = !code && !file_size(pager->fd, &bytes) && bytes == 0;
     if (empty)
         file_close(pager->fd);
@@ -572,6 +613,8 @@ void pager_close(struct pager *pager)
         return;
     for (uint64_t number = 0; number < pager->capacity; number++)
         free(pager->frames[number]);
+    if (guarded == pager)
+        guarded = NULL;
     if (pager->map)
         (void)munmap((void *)(uintptr_t)pager->map, MAP_BYTES);
     file_close(pager->fd);

@@ -21,12 +21,18 @@
 struct pager;
 
 /* Opens or makes the file; `path` is for its name and messages. On success *ret_meta is the newest
- * valid meta. Errors, with a line: -EBADMSG damaged, -EPROTO of another format version, else the
- * errno of the call that failed. Nothing on disk is changed unless the file was missing or of
- * length 0. */
+ * valid meta. Errors, with a line: -EBADMSG damaged or no regular file, -EPROTO of another format
+ * version, else the errno of the call that failed. Nothing on disk is changed unless the file was
+ * missing or of length 0. */
 int pager_open(struct pager **ret_pager, const char *path, bool read_only, struct meta *ret_meta,
                struct error *error);
 void pager_close(struct pager *pager);
+/* For main, before pager_open. When a page of the map cannot be had (the file was cut from outside,
+ * the disk fails) the kernel stops the process in the middle of a read with SIGBUS: `on_lost` then
+ * gets the line "page 17 of conure.db: ..." and must end the process. It runs as a signal handler,
+ * but of a signal that reading the map raised, inside no library call: it may log. Guards the pager
+ * opened last. */
+void pager_guard_maps(void (*on_lost)(const char *line));
 
 /* The page (or run), valid until the next pager_make, pager_copy, pager_drop or pager_thaw. NULL:
  * damaged; pager_damage says what. */

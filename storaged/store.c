@@ -18,7 +18,7 @@ struct store {
     uint64_t durable_index, freezing_index;
     uint8_t state_hash[16];
     uint32_t configuration_bytes;
-    uint8_t configuration[META_CONFIGURATION_BYTES_MAX];
+    uint8_t configuration[LIMIT_CONFIGURATION_BYTES_MAX];
     uint64_t checkpoints;
     bool no_space;
 };
@@ -155,9 +155,8 @@ static int apply_command(struct store *store, const struct command *command, uin
 
 static int apply_configuration(struct store *store, const struct apply_entry *entry)
 {
-    if (entry->data_bytes > META_CONFIGURATION_BYTES_MAX)
-        return 0; /* raftd keeps its own (and never makes one this large): the copy here is left as
-                     it is */
+    if (entry->data_bytes > LIMIT_CONFIGURATION_BYTES_MAX)
+        return -EMSGSIZE;
     memcpy(store->configuration, entry->data, entry->data_bytes);
     store->configuration_bytes = (uint32_t)entry->data_bytes;
     return 0;
@@ -197,6 +196,11 @@ int store_get(struct store *store, struct node_bytes key, struct tree_record *re
 }
 
 /* ---- state ---- */
+
+struct node_bytes store_configuration(const struct store *store)
+{
+    return (struct node_bytes){store->configuration, store->configuration_bytes};
+}
 
 uint64_t store_applied_index(const struct store *store)
 {

@@ -31,10 +31,13 @@ uint64_t store_applied_index(const struct store *store);
 uint64_t store_durable_index(const struct store *store);
 
 /* Applies the entry of index applied + 1. For a command its result is filled in; `*ret_result` is
- * zero for the others. -EBADMSG: a damaged page is in the way (store_damage); the process must end.
- */
+ * zero for the others. Errors, after which the process must end: -EBADMSG, a damaged page is in the
+ * way (store_damage); -EMSGSIZE, a configuration over LIMIT_CONFIGURATION_BYTES_MAX, nothing is
+ * changed. */
 int store_apply(struct store *store, const struct apply_entry *entry,
                 struct command_result *ret_result);
+/* The newest configuration applied, as raftd gave it; its bytes live until the next store_apply. */
+struct node_bytes store_configuration(const struct store *store);
 
 enum store_outcome { STORE_NOT_FOUND = 1 };
 

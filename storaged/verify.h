@@ -13,7 +13,7 @@ typedef void verify_report_fn(void *context, const char *line);
 typedef void verify_progress_fn(void *context, uint64_t pages_done, uint64_t pages);
 
 /* Number of findings (0: clean), or a negative errno with a line if the file cannot be opened at
- * all. */
+ * all. The caller makes sure that nobody writes to it. */
 long verify_file(const char *path, verify_report_fn *report, verify_progress_fn *progress,
                  void *context, struct error *error);
 /* The same for an open pager and a tree in it, with the counts it should have: for tests, after

@@ -111,6 +111,28 @@ START_TEST(test_datadir_second_lock_names_the_owner)
 }
 END_TEST
 
+START_TEST(test_datadir_lock_from_outside_makes_nothing_and_names_the_owner)
+{
+    struct error error = {""};
+    int fd, outside;
+    enter_folder();
+    ck_assert_int_eq(mkdir("plain", 0700), 0);
+    ck_assert_int_eq(datadir_lock_outside("plain", "storaged", &outside, &error), 0);
+    ck_assert_int_eq(outside, -1);
+    ck_assert_int_eq(rmdir("plain"), 0);
+    ck_assert_int_eq(datadir_enter("data", &error), 0);
+    ck_assert_int_eq(datadir_lock("storaged", 0, &fd, &error), 0);
+    ck_assert_int_eq(datadir_lock_outside("../data", "storaged", &outside, &error), -EBUSY);
+    ck_assert_ptr_nonnull(strstr(error.text, "storaged is running there with pid "));
+    close(fd);
+    ck_assert_int_eq(datadir_lock_outside("../data", "storaged", &outside, &error), 0);
+    ck_assert_int_ge(outside, 0);
+    ck_assert_int_eq(datadir_lock("storaged", 0, &fd, &error), -EBUSY);
+    close(outside);
+    leave_folder();
+}
+END_TEST
+
 START_TEST(test_datadir_below_a_file_is_refused_with_the_path)
 {
     struct error error = {""};
@@ -161,4 +183,5 @@ END_TEST
 UNIT_MAIN("file", test_file_short_and_interrupted_transfers_are_completed,
           test_file_replace_leaves_whole_content_and_no_leftover,
           test_datadir_second_lock_names_the_owner,
+          test_datadir_lock_from_outside_makes_nothing_and_names_the_owner,
           test_datadir_below_a_file_is_refused_with_the_path FAULT_TESTS)
