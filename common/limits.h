@@ -37,6 +37,12 @@
 #define LIMIT_BODIES_BYTES_MAX (128u << 20) /* httpd: request bodies being received or answered */
 #define LIMIT_WRITE_MS_MAX 5000             /* a write not known committed by then: 504 unknown */
 
+/* Read views of the tree. At the count no further one is opened; when all together hold more pages
+ * than these allow (the larger of the two), the oldest is expired, and says so when it is used. */
+#define LIMIT_VIEWS_MAX 64u
+#define LIMIT_VIEWS_HELD_PAGES_MIN 16384u /* 64 MiB: so much may always be held */
+#define LIMIT_VIEWS_HELD_SHARE 2u         /* or half of the pages in use */
+
 /* HTTP. At the connection cap new ones wait in the listen backlog. */
 #define LIMIT_HTTP_CONNECTIONS_MAX 4096u
 #define LIMIT_HTTP_HEADER_BYTES_MAX (32u << 10) /* 431 */
@@ -53,8 +59,8 @@
 #define LIMIT_SEEDS_MAX 16u
 #define LIMIT_URL_BYTES_MAX 512u
 #define LIMIT_LOG_LINE_BYTES_MAX 1024u
-/* raftd's membership as one log entry: 16 members with addresses of 75 characters each. It stands in
- * storaged's meta page, with which it is committed. raftd refuses to propose a larger one; a
+/* raftd's membership as one log entry: 16 members with addresses of 75 characters each. It stands
+ * in storaged's meta page, with which it is committed. raftd refuses to propose a larger one; a
  * storaged that meets one ends rather than go past it. */
 #define LIMIT_CONFIGURATION_BYTES_MAX 3840u
 #define LIMIT_LOCK_WAIT_MS 5000 /* an orphan that is still closing its files gets this long */

@@ -13,6 +13,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#define STEP_FRAMES 512u /* given back in one step of the loop: some tens of microseconds */
+
 enum work { WORK_NONE, WORK_WRITE, WORK_WRITTEN, WORK_STOP };
 
 struct checkpointer {
@@ -29,6 +31,8 @@ struct checkpointer {
     struct loop_source *done_source;
     struct loop_timer timer;
     uint64_t began_us;
+    bool resting; /* the timer is that of checkpointer_rest */
+    bool written; /* the last one begun is on disk, whether its frames are given back or not */
 };
 
 static void *checkpointer_thread(void *context)
@@ -70,6 +74,7 @@ static void checkpointer_begin(void *context)
         return;
     loop_timer_cancel(checkpointer->loop, &checkpointer->timer);
     checkpointer->began_us = clock_monotonic_us();
+    checkpointer->written = checkpointer->resting = false;
     checkpointer_hand_over(checkpointer, WORK_WRITE);
 }
 
@@ -78,30 +83,59 @@ static void checkpointer_again(void *context)
     checkpointer_hand_over(context, WORK_WRITE);
 }
 
+static void checkpointer_wait_for(struct checkpointer *checkpointer)
+{
+    checkpointer->resting = false;
+    loop_timer_set(checkpointer->loop, &checkpointer->timer,
+                   loop_now_ms(checkpointer->loop) + CHECKPOINT_WAIT_MS, checkpointer_begin,
+                   checkpointer);
+}
+
 void checkpointer_consider(struct checkpointer *checkpointer)
 {
     if (store_checkpoint_is_open(checkpointer->store) || !store_has_changes(checkpointer->store))
         return;
     if (store_wants_checkpoint(checkpointer->store))
         checkpointer_begin(checkpointer);
-    else if (!checkpointer->timer.place)
+    else if (!checkpointer->timer.place || checkpointer->resting)
+        checkpointer_wait_for(checkpointer);
+}
+
+/* Idle: the memory of the last frames goes back, in steps. */
+static void checkpointer_rest(void *context)
+{
+    struct checkpointer *checkpointer = context;
+    checkpointer->resting = !pager_give_memory_back(store_pager(checkpointer->store), STEP_FRAMES);
+    if (!checkpointer->resting)
+        (void)malloc_trim(0);
+    else
         loop_timer_set(checkpointer->loop, &checkpointer->timer,
-                       loop_now_ms(checkpointer->loop) + CHECKPOINT_WAIT_MS, checkpointer_begin,
-                       checkpointer);
+                       loop_now_ms(checkpointer->loop) + 1, checkpointer_rest, checkpointer);
+}
+
+static void checkpointer_end(void *context)
+{
+    struct checkpointer *checkpointer = context;
+    if (!store_checkpoint_end_some(checkpointer->store, STEP_FRAMES)) {
+        loop_timer_set(checkpointer->loop, &checkpointer->timer,
+                       loop_now_ms(checkpointer->loop) + 1, checkpointer_end, checkpointer);
+        return;
+    }
+    checkpointer_consider(checkpointer);
+    if (!checkpointer->timer.place && !store_checkpoint_is_open(checkpointer->store))
+        checkpointer_rest(checkpointer);
 }
 
 static void checkpointer_on_success(struct checkpointer *checkpointer)
 {
     uint64_t bytes = pager_frozen_bytes(store_pager(checkpointer->store));
-    store_checkpoint_end(checkpointer->store);
     store_set_no_space(checkpointer->store, false);
+    checkpointer->written = true;
+    checkpointer_end(checkpointer);
     logger_debug("checkpoint", "durable_index=%llu bytes=%llu ms=%llu",
                  (unsigned long long)store_durable_index(checkpointer->store),
                  (unsigned long long)bytes,
                  (unsigned long long)((clock_monotonic_us() - checkpointer->began_us) / 1000));
-    if (!store_has_changes(checkpointer->store))
-        (void)malloc_trim(0); /* idle now: the frames' memory goes back */
-    checkpointer_consider(checkpointer);
 }
 
 static void checkpointer_on_written(struct checkpointer *checkpointer, int code)
@@ -185,7 +219,7 @@ static int checkpointer_write_rest(struct checkpointer *checkpointer)
     if (code && code != -ENOSPC && code != -EDQUOT)
         return code;
     code = 0;
-    if (store_checkpoint_is_open(checkpointer->store) && !written)
+    if (store_checkpoint_is_open(checkpointer->store) && !written && !checkpointer->written)
         code = store_checkpoint_write(checkpointer->store);
     if (code)
         return code;

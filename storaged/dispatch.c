@@ -146,6 +146,7 @@ static int storaged_on_hello(void *context, struct wire_reader *body, uint32_t *
 static void storaged_at_turn_end(void *context)
 {
     struct storaged *storaged = context;
+    views_expire(store_pager(storaged->store), loop_now_ms(storaged->loop));
     if (!storaged->applied_some || storaged->damaged)
         return; /* half a change may be in memory: it must not get into a checkpoint (invariant 5)
                  */

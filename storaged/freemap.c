@@ -1,6 +1,7 @@
 #include "freemap.h"
 
 #include "buffer.h"
+#include "wire.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -53,21 +54,24 @@ void freemap_grow(struct freemap *map, uint64_t pages)
     map->pages = pages;
 }
 
-/* The first run of `pages` reusable pages in [from, until), or 0. Whole zero bytes are stepped
- * over. */
+/* The first run of `pages` reusable pages in [from, until), or 0, word by word. Bits behind the
+ * last page are 0. */
 static uint64_t freemap_find(const struct freemap *map, uint64_t from, uint64_t until,
                              uint32_t pages)
 {
     uint64_t length = 0;
-    for (uint64_t at = from; at < until; at++) {
-        if (at % 8 == 0 && map->reusable[at / 8] == 0) {
-            at += 7;
+    for (uint64_t at = from; at < until;) {
+        uint64_t word = wire_load_u64(map->reusable + at / 64 * 8) >> at % 64;
+        if (!(word & 1)) {
+            at += word ? (uint64_t)__builtin_ctzll(word) : 64 - at % 64;
             length = 0;
             continue;
         }
-        length = bit_get(map->reusable, at) ? length + 1 : 0;
-        if (length == pages)
-            return at + 1 - pages;
+        uint64_t ones = ~word ? (uint64_t)__builtin_ctzll(~word) : 64;
+        if (length + ones >= pages)
+            return at - length;
+        length += ones;
+        at += ones;
     }
     return 0;
 }
@@ -87,11 +91,12 @@ uint64_t freemap_take(struct freemap *map, uint32_t pages)
         bit_clear(map->unused, number + i);
     }
     map->reusable_count -= pages;
+    map->unused_count -= pages;
     map->hint = number + pages;
     return number;
 }
 
-static void freemap_make_reusable(struct freemap *map, uint64_t number, uint32_t pages)
+void freemap_make_reusable(struct freemap *map, uint64_t number, uint32_t pages)
 {
     for (uint32_t i = 0; i < pages; i++) {
         assert(bit_get(map->unused, number + i) && !bit_get(map->reusable, number + i));
@@ -100,7 +105,7 @@ static void freemap_make_reusable(struct freemap *map, uint64_t number, uint32_t
     map->reusable_count += pages;
 }
 
-static void freemap_wait(struct freemap *map, uint64_t number, uint32_t pages, uint64_t transaction)
+void freemap_wait(struct freemap *map, uint64_t number, uint32_t pages, uint64_t build)
 {
     if (map->pending_count == map->pending_capacity) {
         map->pending_capacity = map->pending_capacity ? map->pending_capacity * 2 : 1024;
@@ -108,48 +113,56 @@ static void freemap_wait(struct freemap *map, uint64_t number, uint32_t pages, u
         if (!map->pending)
             abort();
     }
-    map->pending[map->pending_count++] = (struct freemap_pending){number, transaction, pages};
+    assert(!map->pending_count || map->pending[map->pending_count - 1].build <= build);
+    map->pending[map->pending_count++] = (struct freemap_pending){number, build, pages};
 }
 
-void freemap_give(struct freemap *map, uint64_t number, uint32_t pages, uint64_t transaction,
-                  bool now)
+void freemap_leave(struct freemap *map, uint64_t number, uint32_t pages)
 {
     for (uint32_t i = 0; i < pages; i++) {
         assert(!bit_get(map->unused, number + i));
         bit_set(map->unused, number + i);
     }
-    if (now)
-        freemap_make_reusable(map, number, pages);
-    else
-        freemap_wait(map, number, pages, transaction);
+    map->unused_count += pages;
 }
 
-void freemap_on_commit(struct freemap *map, uint64_t committed)
+void freemap_on_commit(struct freemap *map, uint64_t build)
 {
-    while (map->pending_first < map->pending_count &&
-           map->pending[map->pending_first].transaction < committed) {
-        const struct freemap_pending *run = &map->pending[map->pending_first++];
+    size_t through = 0;
+    while (through < map->pending_count && map->pending[through].build < build) {
+        const struct freemap_pending *run = &map->pending[through++];
         freemap_make_reusable(map, run->number, run->pages);
     }
-    size_t left = map->pending_count - map->pending_first;
-    if (left)
-        memmove(map->pending, map->pending + map->pending_first, left * sizeof(*map->pending));
-    map->pending_first = 0;
-    map->pending_count = left;
+    map->pending_count -= through;
+    if (map->pending_count)
+        memmove(map->pending, map->pending + through, map->pending_count * sizeof(*map->pending));
     map->hint = 0; /* prefer the front of the file, so that its end can be given back */
 }
 
+void freemap_trim(struct freemap *map)
+{
+    while (map->pages > 0 && bit_get(map->reusable, map->pages - 1)) {
+        map->pages--;
+        bit_clear(map->reusable, map->pages);
+        bit_clear(map->unused, map->pages);
+        map->reusable_count--;
+        map->unused_count--;
+    }
+    if (map->hint > map->pages)
+        map->hint = 0;
+}
+
 void freemap_load(struct freemap *map, uint64_t pages, const uint8_t *newest, size_t newest_bytes,
-                  const uint8_t *previous, size_t previous_bytes, uint64_t transaction)
+                  const uint8_t *previous, size_t previous_bytes)
 {
     freemap_grow(map, pages);
     for (uint64_t at = 0; at < pages && at / 8 < newest_bytes; at++) {
         if (!bit_get(newest, at))
             continue;
-        bit_set(map->unused, at);
+        freemap_leave(map, at, 1);
         if (!previous || at / 8 >= previous_bytes || bit_get(previous, at))
             freemap_make_reusable(map, at, 1);
         else
-            freemap_wait(map, at, 1, transaction);
+            freemap_wait(map, at, 1, 0);
     }
 }

@@ -1,9 +1,10 @@
 /* Pages of conure.db in memory: clean ones through a map of the file, changed ones in frames.
  * Owner: storaged.
  *
- * One transaction is being built (`transaction`); at most one older is on its way to disk (frozen).
- * A page may be written in place only if this transaction made it; else pager_copy gives it a new
- * number (copy on write) and frees the old one.
+ * One transaction is being built; at most one older is on its way to disk (frozen). A transaction
+ * has several numbers if views were taken while it was built: one for what each can see, and the
+ * last of them is that of its meta. A page may be written in place only if it was made under the
+ * number of now; else pager_copy gives it a new number (copy on write) and frees the old one.
  *
  *   pager_open -> [ pager_read | pager_make | pager_copy | pager_drop ]* -> pager_freeze ->
  * pager_write (worker thread) -> pager_thaw -> ...
@@ -34,8 +35,8 @@ void pager_close(struct pager *pager);
  * opened last. */
 void pager_guard_maps(void (*on_lost)(const char *line));
 
-/* The page (or run), valid until the next pager_make, pager_copy, pager_drop or pager_thaw. NULL:
- * damaged; pager_damage says what. */
+/* The page (or run), valid until the next pager_drop of it, or pager_thaw. NULL: damaged;
+ * pager_damage says what. */
 const uint8_t *pager_read(struct pager *pager, struct page_pin pin, enum page_type type);
 /* "page 17 of conure.db: ...", or "" if no damage was met yet. */
 const char *pager_damage(const struct pager *pager);
@@ -48,6 +49,11 @@ uint64_t pager_transaction(const struct pager *pager);
 uint64_t pager_pages(const struct pager *pager);
 const struct freemap *pager_freemap(const struct pager *pager);
 
+/* After pager_open: the newest transaction's free map is damaged, so every page counts as in use.
+ * The bitmap (as in freemap.h, of pager_pages bits) of what its root does not reach mends that. */
+bool pager_free_map_is_lost(const struct pager *pager);
+void pager_set_free_map(struct pager *pager, const uint8_t *unused);
+
 /* A new page, or run of `pages`, of this transaction; its header is filled in, its last page is
  * zeroed. */
 uint8_t *pager_make(struct pager *pager, enum page_type type, uint32_t pages,
@@ -59,7 +65,11 @@ uint8_t *pager_copy(struct pager *pager, struct page_pin *pin, enum page_type ty
  * parent knows. */
 void pager_drop(struct pager *pager, struct page_pin pin, uint32_t pages);
 
-/* Bytes of pages of the transaction being built, and of the frozen one. */
+/* Everything made so far stays as it is: what is changed from here on is copied first. Returns the
+ * highest transaction number of what is there. For view.c. */
+uint64_t pager_seal_transaction(struct pager *pager);
+
+/* Bytes of pages of the transaction being built, and of the frozen one until it is written. */
 uint64_t pager_dirty_bytes(const struct pager *pager);
 uint64_t pager_frozen_bytes(const struct pager *pager);
 
@@ -73,6 +83,13 @@ int pager_write(struct pager *pager);
 /* After pager_write gave 0: forgets the frozen frames and makes what it may of the freed pages
  * reusable. */
 void pager_thaw(struct pager *pager);
+/* The same in steps of `count` frames, for a loop that has other work: true once it is through. The
+ * transaction counts as committed from the first step on, as frozen until the last. */
+bool pager_thaw_some(struct pager *pager, size_t count);
+/* Frees up to `count` frames that are kept for the next pages. True if none is left. */
+bool pager_give_memory_back(struct pager *pager, size_t count);
+/* The last commit found room, but not the headroom behind it: the disk is full or nearly so. */
+bool pager_is_short_of_space(const struct pager *pager);
 bool pager_is_frozen(const struct pager *pager);
 /* The transaction the newest meta on disk is of. */
 uint64_t pager_committed(const struct pager *pager);

@@ -63,6 +63,20 @@ void store_hash_add(uint8_t hash[16], const struct tree_record *record)
 
 /* ---- life ---- */
 
+/* The free map follows from the tree. If that is damaged too, all pages stay in use: nothing that
+ * can still be read is written over. */
+static void store_rebuild_free_map(struct store *store)
+{
+    size_t bytes = freemap_bytes(pager_pages(store->pager));
+    uint8_t *bits = memory_new_zeroed(1, bytes);
+    if (tree_mark(&store->tree, bits) == 0) {
+        for (size_t i = 0; i < bytes; i++)
+            bits[i] = (uint8_t)~bits[i];
+        pager_set_free_map(store->pager, bits);
+    }
+    free(bits);
+}
+
 int store_open(struct store **ret_store, const char *path, struct error *error)
 {
     struct store *store = memory_new_zeroed(1, sizeof(*store));
@@ -79,6 +93,8 @@ int store_open(struct store **ret_store, const char *path, struct error *error)
     memcpy(store->state_hash, meta.state_hash, sizeof(store->state_hash));
     store->configuration_bytes = meta.configuration_bytes;
     memcpy(store->configuration, meta.configuration, meta.configuration_bytes);
+    if (pager_free_map_is_lost(store->pager))
+        store_rebuild_free_map(store);
     *ret_store = store;
     return 0;
 }
@@ -195,6 +211,19 @@ int store_get(struct store *store, struct node_bytes key, struct tree_record *re
     return path.found ? tree_load(&store->tree, &path, ret_record) : STORE_NOT_FOUND;
 }
 
+int store_view(struct store *store, uint64_t deadline_ms, struct view **ret_view)
+{
+    struct view_state state = {
+        .root = store->tree.root,
+        .depth = store->tree.depth,
+        .keys = store->keys,
+        .applied_index = store->applied_index,
+        .applied_term = store->applied_term,
+    };
+    memcpy(state.state_hash, store->state_hash, sizeof(state.state_hash));
+    return view_open(ret_view, store->pager, &state, deadline_ms);
+}
+
 /* ---- state ---- */
 
 struct node_bytes store_configuration(const struct store *store)
@@ -291,11 +320,18 @@ int store_checkpoint_write(struct store *store)
     return pager_write(store->pager);
 }
 
+bool store_checkpoint_end_some(struct store *store, size_t frames)
+{
+    bool through = pager_thaw_some(store->pager, frames);
+    store->durable_index = store->freezing_index;
+    store->checkpoints += through;
+    return through;
+}
+
 void store_checkpoint_end(struct store *store)
 {
-    pager_thaw(store->pager);
-    store->durable_index = store->freezing_index;
-    store->checkpoints++;
+    while (!store_checkpoint_end_some(store, SIZE_MAX))
+        ;
 }
 
 bool store_checkpoint_is_open(const struct store *store)

@@ -14,7 +14,7 @@
 #include "command.h"
 #include "error.h"
 #include "status.h"
-#include "tree.h"
+#include "view.h"
 
 /* Bytes of changed pages. At SOFT a checkpoint begins; at HARD entries wait (BUSY) until one is
  * through. */
@@ -45,6 +45,9 @@ enum store_outcome { STORE_NOT_FOUND = 1 };
  */
 int store_get(struct store *store, struct node_bytes key, struct tree_record *ret_record);
 
+/* A read view of the state as it is now (view.h). -EBUSY: too many are open. */
+int store_view(struct store *store, uint64_t deadline_ms, struct view **ret_view);
+
 const char *store_damage(const struct store *store);
 void store_fill_status(const struct store *store, struct store_status *status);
 /* "" or why the last checkpoint could not be written: the disk is full. */
@@ -61,6 +64,8 @@ bool store_has_changes(
 bool store_checkpoint_begin(struct store *store);
 int store_checkpoint_write(struct store *store);
 void store_checkpoint_end(struct store *store);
+/* end in bounded steps of `frames` each, for the loop: true once it is through. */
+bool store_checkpoint_end_some(struct store *store, size_t frames);
 bool store_checkpoint_is_open(const struct store *store);
 
 /* For the checker and tests. */

@@ -138,6 +138,39 @@ int tree_walk(struct tree *tree, tree_visit_fn *fn, void *context)
                                         : tree_walk_page(tree, tree->root, 0, fn, context);
 }
 
+static void mark_run(uint8_t *bits, uint64_t number, uint32_t pages)
+{
+    for (uint64_t at = number; at < number + pages; at++)
+        bits[at / 8] = (uint8_t)(bits[at / 8] | 1u << at % 8);
+}
+
+static int tree_mark_page(struct tree *tree, struct page_pin pin, unsigned level, uint8_t *bits)
+{
+    const uint8_t *page = pager_read(tree->pager, pin, level_type(tree, level));
+    if (!page)
+        return -EBADMSG;
+    mark_run(bits, pin.number, 1);
+    int code = 0;
+    for (unsigned slot = 0; slot < node_count(page) && !code; slot++) {
+        if (level + 1 < tree->depth) {
+            code = tree_mark_page(tree, branch_child(page, slot), level + 1, bits);
+            continue;
+        }
+        struct tree_record record;
+        const uint8_t *at = node_record(page, slot);
+        record_decode(at, &record);
+        code = record_load_value(tree, at, &record);
+        if (!code && record.is_overflow)
+            mark_run(bits, record_run(at).number, page_run_of_bytes(record.value.length));
+    }
+    return code;
+}
+
+int tree_mark(struct tree *tree, uint8_t *bits)
+{
+    return tree->depth > TREE_DEPTH_MAX ? -EBADMSG : tree_mark_page(tree, tree->root, 0, bits);
+}
+
 /* ---- making the path writable ---- */
 
 /* The page of `level`, whose ancestors are this transaction's already. */

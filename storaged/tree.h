@@ -56,6 +56,10 @@ int tree_remove(struct tree *tree, struct tree_path *path);
 typedef int tree_visit_fn(void *context, const struct tree_record *record);
 int tree_walk(struct tree *tree, tree_visit_fn *fn, void *context);
 
+/* Sets the bit of every page the tree reaches, overflow runs included, in a bitmap of pager_pages
+ * bits. -EBADMSG: a damaged page was met, and what is below it is not known. */
+int tree_mark(struct tree *tree, uint8_t *bits);
+
 /* Whether such a value goes to an overflow run: a property of the format, the same on every node.
  */
 bool tree_value_overflows(size_t key_bytes, size_t value_bytes);

@@ -109,6 +109,8 @@ static void check_free(struct check *check, const struct meta *expected)
             check_reach(check, expected->free_map.number, page_run(run));
         else
             check_find(check, "%s", pager_damage(check->tree->pager));
+        if (!run)
+            return; /* every page counts as in use: nothing more can be said of them */
     }
     for (uint64_t at = PAGE_METAS; at < check->pages; at++) {
         bool reached = check->reached[at / 8] >> (at % 8) & 1;

@@ -1,0 +1,229 @@
+/* A transaction's way to the disk: frozen on the loop thread, written on the worker, thawed on the
+ * loop thread. Freezing hands over the list of frames as it is, and thawing can be done in steps:
+ * neither costs the loop time that grows with the transaction. */
+#include "pager_private.h"
+
+#include "buffer.h"
+#include "file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#define GROW_PAGES_MIN 256u /* the file grows by an eighth, within these: this is its headroom */
+#define GROW_PAGES_MAX 16384u
+#define WRITE_PARTS_MAX 256
+
+/* The free map of this transaction: its own run is in use, the last one's is not. The bitmap is
+ * copied last, when nothing changes it any more. */
+static struct page_pin pager_make_freemap(struct pager *pager)
+{
+    if (pager->free_map.number)
+        pager_drop(pager, pager->free_map, pager->free_map_pages);
+    struct page_pin pin;
+    /* Making the run may lengthen the file by the run itself. */
+    uint32_t run = page_run_of_bytes(freemap_bytes(pager->freemap.pages + 64));
+    run = page_run_of_bytes(freemap_bytes(pager->freemap.pages + run + 64));
+    uint8_t *page = pager_make(pager, PAGE_FREE_MAP, run, &pin);
+    size_t bytes = freemap_bytes(pager->freemap.pages);
+    size_t room = (size_t)run * PAGE_BYTES - PAGE_HEADER_BYTES;
+    assert(bytes <= room);
+    memcpy(page + PAGE_HEADER_BYTES, pager->freemap.unused, bytes);
+    memset(page + PAGE_HEADER_BYTES + bytes, 0, room - bytes);
+    pager->free_map = pin;
+    pager->free_map_pages = run;
+    return pin;
+}
+
+void pager_freeze(struct pager *pager, struct meta *meta)
+{
+    struct frozen *frozen = &pager->frozen;
+    assert(!frozen->active && !pager->read_only);
+    freemap_trim(&pager->freemap);
+    meta->free_map = pager_make_freemap(pager);
+    meta->transaction = pager->transaction;
+    meta->pages = pager->freemap.pages;
+    memcpy(meta->store_id, pager->store_id, sizeof(meta->store_id));
+    meta_encode(frozen->meta_page, meta);
+
+    frozen->made = pager->made;
+    frozen->bytes = pager->dirty_bytes;
+    frozen->transaction = pager->transaction;
+    frozen->pages = pager->freemap.pages;
+    frozen->kept_pages =
+        frozen->pages > pager->committed_pages ? frozen->pages : pager->committed_pages;
+    frozen->file_pages = pager->file_pages;
+    frozen->active = true;
+    frozen->written = false;
+    pager->made = (struct frame_list){0};
+    pager->made_some = false;
+    pager->dirty_bytes = 0;
+    pager->transaction++;
+    pager->build_first = pager->transaction;
+    pager->build++;
+}
+
+static int compare_frames(const void *a, const void *b)
+{
+    const struct frame *const *x = a, *const *y = b;
+    return ((*x)->number > (*y)->number) - ((*x)->number < (*y)->number);
+}
+
+/* Frames that lie side by side in the file go out in one call. */
+static int pager_write_pages(struct pager *pager)
+{
+    const struct frame_list *made = &pager->frozen.made;
+    size_t at = 0;
+    qsort(made->frames, made->count, sizeof(struct frame *), compare_frames);
+    while (at < made->count) {
+        struct iovec parts[WRITE_PARTS_MAX];
+        int count = 0;
+        uint64_t first = made->frames[at]->number, next = first;
+        while (at < made->count && made->frames[at]->number == next && count < WRITE_PARTS_MAX) {
+            struct frame *frame = made->frames[at++];
+            page_seal(frame->bytes, frame->pages);
+            parts[count++] = (struct iovec){frame->bytes, (size_t)frame->pages * PAGE_BYTES};
+            next += frame->pages;
+        }
+        int code =
+            file_write_parts_at("tree.page.write", pager->fd, parts, count, first * PAGE_BYTES);
+        if (code)
+            return code;
+    }
+    return 0;
+}
+
+static bool is_no_space(int code)
+{
+    return code == -ENOSPC || code == -EDQUOT;
+}
+
+static uint64_t growth_of(uint64_t pages)
+{
+    uint64_t step = pages / 8;
+    if (step < GROW_PAGES_MIN)
+        return GROW_PAGES_MIN;
+    return step > GROW_PAGES_MAX ? GROW_PAGES_MAX : step;
+}
+
+static int pager_grow(struct pager *pager, uint64_t pages)
+{
+    struct frozen *frozen = &pager->frozen;
+    if (pages <= frozen->file_pages)
+        return 0;
+    if (pages > PAGER_FILE_PAGES_MAX)
+        return -EFBIG;
+    int code = file_allocate("tree.grow", pager->fd, frozen->file_pages * PAGE_BYTES,
+                             (pages - frozen->file_pages) * PAGE_BYTES);
+    if (!code)
+        frozen->file_pages = pages;
+    return code;
+}
+
+/* The blocks behind the last page are the headroom: with the disk full, deletes still find room to
+ * be written. It is sought again with each commit once half of it is used. */
+static int pager_write_growth(struct pager *pager)
+{
+    struct frozen *frozen = &pager->frozen;
+    uint64_t growth = growth_of(frozen->pages);
+    frozen->short_of_space = false;
+    if (frozen->pages + growth / 2 <= frozen->file_pages)
+        return 0;
+    int code = pager_grow(pager, frozen->pages + growth);
+    if (!is_no_space(code))
+        return code;
+    frozen->short_of_space = true;
+    return pager_grow(pager, frozen->pages);
+}
+
+/* What neither meta goes past, and more than the headroom, is given back. */
+static int pager_write_shrink(struct pager *pager)
+{
+    struct frozen *frozen = &pager->frozen;
+    uint64_t wanted = frozen->kept_pages + growth_of(frozen->kept_pages);
+    if (frozen->file_pages <= wanted + growth_of(frozen->kept_pages))
+        return 0;
+    int code = file_resize("tree.shrink", pager->fd, wanted * PAGE_BYTES);
+    if (!code)
+        frozen->file_pages = wanted;
+    return code;
+}
+
+/* A failed sync says nothing about what is on the disk, so it is never tried again, not even for
+ * want of space (invariant 7). */
+static int pager_sync(struct pager *pager, const char *point)
+{
+    int code = file_sync(point, pager->fd);
+    return is_no_space(code) ? -EIO : code;
+}
+
+int pager_write(struct pager *pager)
+{
+    int code = pager_write_growth(pager);
+    if (!code)
+        code = pager_write_pages(pager);
+    if (!code)
+        code = pager_sync(pager, "tree.page.sync");
+    if (!code)
+        code = file_write_at("tree.meta.write", pager->fd, pager->frozen.meta_page, PAGE_BYTES,
+                             pager->frozen.transaction % PAGE_METAS * PAGE_BYTES);
+    if (!code)
+        code = pager_sync(pager, "tree.meta.sync");
+    if (!code)
+        code = pager_write_shrink(pager);
+    return code;
+}
+
+static void pager_on_written(struct pager *pager)
+{
+    struct frozen *frozen = &pager->frozen;
+    frozen->written = true;
+    pager->file_pages = frozen->file_pages;
+    pager->short_of_space = frozen->short_of_space;
+    pager->committed = frozen->transaction;
+    pager->committed_pages = frozen->pages;
+    pager->committed_build = pager->build - 1;
+    freemap_on_commit(&pager->freemap, pager->committed_build);
+}
+
+bool pager_thaw_some(struct pager *pager, size_t count)
+{
+    struct frozen *frozen = &pager->frozen;
+    struct frame_list *made = &frozen->made;
+    assert(frozen->active);
+    if (!frozen->written)
+        pager_on_written(pager);
+    for (; made->count > 0 && count > 0; count--) {
+        struct frame *frame = made->frames[--made->count];
+        pager->frames[frame->number] = NULL;
+        pager_checked(pager, frame->number, true);
+        frame_release(pager, frame);
+    }
+    if (made->count > 0 || !views_release_some(pager, count))
+        return false;
+    free(made->frames);
+    *made = (struct frame_list){0};
+    frozen->active = false;
+    return true;
+}
+
+void pager_thaw(struct pager *pager)
+{
+    while (!pager_thaw_some(pager, SIZE_MAX))
+        ;
+}
+
+bool pager_is_frozen(const struct pager *pager)
+{
+    return pager->frozen.active;
+}
+
+uint64_t pager_committed(const struct pager *pager)
+{
+    return pager->committed;
+}
+
+bool pager_is_short_of_space(const struct pager *pager)
+{
+    return pager->short_of_space;
+}
