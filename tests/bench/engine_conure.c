@@ -1,0 +1,125 @@
+/* storaged's store, driven as its loop drives it: every record is an entry with a command, decoded,
+ * hashed into the state hash and applied; checkpoints are written and synced when the store wants
+ * one, and for a durable put after each transaction. */
+#include "engine.h"
+
+#include "buffer.h"
+#include "cursor.h"
+#include "message.h"
+#include "store.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct store *store;
+static struct buffer command_bytes;
+
+static void conure_checkpoint(void)
+{
+    if (!store_checkpoint_begin(store))
+        return;
+    int code = store_checkpoint_write(store);
+    if (code)
+        bench_fail("checkpoint", code);
+    store_checkpoint_end(store);
+}
+
+static void conure_open(void)
+{
+    struct error error = {""};
+    (void)unlink("conure.db");
+    if (store_open(&store, "conure.db", &error))
+        bench_fail(error.text, 0);
+}
+
+static void conure_close(void)
+{
+    store_close(store);
+    buffer_free(&command_bytes);
+}
+
+static void conure_apply(const struct command *command)
+{
+    struct command_result result;
+    command_bytes.length = 0;
+    command_encode(&command_bytes, command);
+    struct apply_entry entry = {.term = 1,
+                                .kind = ENTRY_COMMAND,
+                                .data = command_bytes.bytes,
+                                .data_bytes = command_bytes.length};
+    int code = store_apply(store, &entry, &result);
+    if (code || result.status != PROTO_STATUS_OK)
+        bench_fail("apply", code);
+    if (store_wants_checkpoint(store))
+        conure_checkpoint();
+}
+
+static void conure_put(const uint8_t (*keys)[BENCH_KEY_BYTES], size_t count, const uint8_t *value,
+                       bool durable)
+{
+    for (size_t i = 0; i < count; i++)
+        conure_apply(&(struct command){.operation = COMMAND_PUT,
+                                       .key = keys[i],
+                                       .key_bytes = BENCH_KEY_BYTES,
+                                       .value = value,
+                                       .value_bytes = BENCH_VALUE_BYTES});
+    if (durable)
+        conure_checkpoint();
+}
+
+static void conure_delete(const uint8_t (*keys)[BENCH_KEY_BYTES], size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        conure_apply(&(struct command){
+            .operation = COMMAND_DELETE, .key = keys[i], .key_bytes = BENCH_KEY_BYTES});
+}
+
+static size_t conure_get(const uint8_t (*keys)[BENCH_KEY_BYTES], size_t count)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct tree_record record;
+        int code = store_get(store, (struct node_bytes){keys[i], BENCH_KEY_BYTES}, &record);
+        if (code == STORE_NOT_FOUND)
+            continue;
+        if (code)
+            bench_fail(store_damage(store), code);
+        bench_read(record.value.bytes, record.value.length);
+        found++;
+    }
+    return found;
+}
+
+static size_t conure_scan(void)
+{
+    struct view *view;
+    struct tree_record record;
+    size_t count = 0;
+    int code = store_view(store, UINT64_MAX, &view);
+    if (code)
+        bench_fail("view", code);
+    struct cursor cursor = cursor_of(view);
+    for (code = cursor_first(&cursor); code == 0; code = cursor_next(&cursor)) {
+        if ((code = cursor_load(&cursor, &record)))
+            break;
+        bench_read(record.value.bytes, record.value.length);
+        count++;
+    }
+    if (code != CURSOR_END)
+        bench_fail("scan", code);
+    view_close(view);
+    return count;
+}
+
+const struct engine engine_conure = {
+    .name = "conure",
+    .open = conure_open,
+    .close = conure_close,
+    .put = conure_put,
+    .delete = conure_delete,
+    .get = conure_get,
+    .scan = conure_scan,
+    .settle = conure_checkpoint,
+    .file = "conure.db",
+};
