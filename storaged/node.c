@@ -24,9 +24,26 @@ static uint16_t slot_offset(const uint8_t *page, unsigned slot)
     return wire_load_u16(page + PAGE_HEADER_BYTES + slot * SLOT_BYTES);
 }
 
-static void set_slot(uint8_t *page, unsigned slot, unsigned offset)
+static uint32_t slot_head(const uint8_t *page, unsigned slot)
+{
+    return wire_load_u32(page + PAGE_HEADER_BYTES + slot * SLOT_BYTES + 2);
+}
+
+static void set_slot(uint8_t *page, unsigned slot, unsigned offset, uint32_t head)
 {
     wire_store_u16(page + PAGE_HEADER_BYTES + slot * SLOT_BYTES, (uint16_t)offset);
+    wire_store_u32(page + PAGE_HEADER_BYTES + slot * SLOT_BYTES + 2, head);
+}
+
+static uint32_t head_of(struct node_bytes key)
+{
+    uint8_t bytes[4] = {0};
+    if (key.length >= sizeof(bytes))
+        memcpy(bytes, key.bytes, sizeof(bytes));
+    else
+        for (size_t i = 0; i < key.length; i++)
+            bytes[i] = key.bytes[i];
+    return __builtin_bswap32(wire_load_u32(bytes));
 }
 
 /* ---- records ---- */
@@ -36,14 +53,16 @@ const uint8_t *node_record(const uint8_t *page, unsigned slot)
     return page + slot_offset(page, slot);
 }
 
+static size_t leaf_key_bytes(const uint8_t *record)
+{
+    return wire_load_u16(record) & ~LEAF_OVERFLOW;
+}
+
 static size_t record_bytes_of(const uint8_t *page, const uint8_t *record)
 {
     if (page_type(page) == PAGE_BRANCH)
         return BRANCH_RECORD_BYTES + wire_load_u16(record + 16);
-    size_t key_bytes = wire_load_u16(record);
-    bool overflow = wire_load_u16(record + 2) & LEAF_FLAG_OVERFLOW;
-    return LEAF_RECORD_BYTES + key_bytes +
-           (overflow ? OVERFLOW_REFERENCE_BYTES : (size_t)wire_load_u32(record + 4));
+    return LEAF_RECORD_BYTES + leaf_key_bytes(record) + wire_load_u16(record + 2);
 }
 
 size_t node_record_bytes(const uint8_t *page, unsigned slot)
@@ -56,7 +75,7 @@ struct node_bytes node_key(const uint8_t *page, unsigned slot)
     const uint8_t *record = node_record(page, slot);
     if (page_type(page) == PAGE_BRANCH)
         return (struct node_bytes){record + BRANCH_RECORD_BYTES, wire_load_u16(record + 16)};
-    return (struct node_bytes){record + LEAF_RECORD_BYTES, wire_load_u16(record)};
+    return (struct node_bytes){record + LEAF_RECORD_BYTES, leaf_key_bytes(record)};
 }
 
 struct page_pin branch_child(const uint8_t *page, unsigned slot)
@@ -95,35 +114,39 @@ int node_compare(struct node_bytes a, struct node_bytes b)
     return order ? order : (a.length > b.length) - (a.length < b.length);
 }
 
-unsigned leaf_search(const uint8_t *page, struct node_bytes key, bool *ret_found)
+/* The first slot from `low` on whose key is >= key (or > key: `above`). Heads decide nearly always,
+ * and they stand side by side. */
+static unsigned node_search(const uint8_t *page, unsigned low, struct node_bytes key, bool above)
 {
-    unsigned low = 0, high = node_count(page);
-    bool found = false;
+    unsigned high = node_count(page);
+    uint32_t head = head_of(key);
     while (low < high) {
         unsigned middle = (low + high) / 2;
-        int order = node_compare(node_key(page, middle), key);
-        if (order < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-            found = found || order == 0;
+        uint32_t other = slot_head(page, middle);
+        bool is_below = other < head;
+        if (other == head) {
+            int order = node_compare(node_key(page, middle), key);
+            is_below = order < 0 || (above && order == 0);
         }
-    }
-    *ret_found = found;
-    return low;
-}
-
-unsigned branch_search(const uint8_t *page, struct node_bytes key)
-{
-    unsigned low = 1, high = node_count(page); /* the first record is below all keys */
-    while (low < high) {
-        unsigned middle = (low + high) / 2;
-        if (node_compare(node_key(page, middle), key) <= 0)
+        if (is_below)
             low = middle + 1;
         else
             high = middle;
     }
-    return low - 1;
+    return low;
+}
+
+unsigned leaf_search(const uint8_t *page, struct node_bytes key, bool *ret_found)
+{
+    unsigned slot = node_search(page, 0, key, false);
+    *ret_found = slot < node_count(page) && slot_head(page, slot) == head_of(key) &&
+                 node_compare(node_key(page, slot), key) == 0;
+    return slot;
+}
+
+unsigned branch_search(const uint8_t *page, struct node_bytes key)
+{
+    return node_search(page, 1, key, true) - 1; /* the first record is below all keys */
 }
 
 /* ---- changes ---- */
@@ -142,12 +165,12 @@ static void node_compact(uint8_t *page)
         size_t bytes = node_record_bytes(copy, slot);
         heap -= (unsigned)bytes;
         memcpy(page + heap, node_record(copy, slot), bytes);
-        set_slot(page, slot, heap);
+        set_slot(page, slot, heap, slot_head(copy, slot));
     }
     set_head(page, count, heap, 0);
 }
 
-uint8_t *node_insert(uint8_t *page, unsigned slot, size_t record_bytes)
+uint8_t *node_insert(uint8_t *page, unsigned slot, size_t record_bytes, struct node_bytes key)
 {
     unsigned count = node_count(page);
     assert(slot <= count && record_bytes <= RECORD_BYTES_MAX);
@@ -160,7 +183,7 @@ uint8_t *node_insert(uint8_t *page, unsigned slot, size_t record_bytes)
     uint8_t *slots = page + PAGE_HEADER_BYTES;
     memmove(slots + (slot + 1) * SLOT_BYTES, slots + slot * SLOT_BYTES,
             (count - slot) * SLOT_BYTES);
-    set_slot(page, slot, heap);
+    set_slot(page, slot, heap, head_of(key));
     set_head(page, count + 1, heap, dead_bytes(page));
     return page + heap;
 }
@@ -185,11 +208,17 @@ void node_remove(uint8_t *page, unsigned slot)
     set_head(page, count - 1, heap, dead);
 }
 
+void node_clear(uint8_t *page)
+{
+    set_head(page, 0, PAGE_BYTES, 0);
+    memset(page + PAGE_HEADER_BYTES, 0, PAGE_ROOM_BYTES);
+}
+
 void node_append(uint8_t *into, const uint8_t *from, unsigned first, unsigned last)
 {
     for (unsigned slot = first; slot < last; slot++) {
         size_t bytes = node_record_bytes(from, slot);
-        uint8_t *record = node_insert(into, node_count(into), bytes);
+        uint8_t *record = node_insert(into, node_count(into), bytes, node_key(from, slot));
         assert(record);
         memcpy(record, node_record(from, slot), bytes);
     }
@@ -207,7 +236,12 @@ static bool record_is_sound(const uint8_t *page, unsigned slot, unsigned heap)
     size_t bytes = record_bytes_of(page, page + offset);
     if (offset + bytes > PAGE_BYTES || bytes > RECORD_BYTES_MAX)
         return false;
+    if (!branch && (wire_load_u16(page + offset) & LEAF_OVERFLOW) &&
+        wire_load_u16(page + offset + 2) != OVERFLOW_REFERENCE_BYTES)
+        return false;
     size_t key_bytes = node_key(page, slot).length;
+    if (slot_head(page, slot) != head_of(node_key(page, slot)))
+        return false;
     if (key_bytes > LIMIT_KEY_BYTES_CAP || (key_bytes == 0) != (branch && slot == 0))
         return false;
     return slot == 0 || node_compare(node_key(page, slot - 1), node_key(page, slot)) < 0;

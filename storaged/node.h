@@ -37,15 +37,18 @@ unsigned branch_search(const uint8_t *page, struct node_bytes key);
 /* Bytes of records and slots in use: what a merge or split has to move. */
 size_t node_used_bytes(const uint8_t *page);
 
-/* Puts a record at `slot`; the caller fills the returned bytes. NULL if the page has no room for
- * it, even compacted. */
-uint8_t *node_insert(uint8_t *page, unsigned slot, size_t record_bytes);
+/* Puts a record at `slot`; the caller fills the returned bytes, with this key in its place. NULL if
+ * the page has no room for it, even compacted. */
+uint8_t *node_insert(uint8_t *page, unsigned slot, size_t record_bytes, struct node_bytes key);
 void node_remove(uint8_t *page, unsigned slot);
 
+/* Forgets all records. */
+void node_clear(uint8_t *page);
 /* Appends slots first..last-1 of `from` to `into`, which must have room. */
 void node_append(uint8_t *into, const uint8_t *from, unsigned first, unsigned last);
 
-/* True if all offsets, lengths and counts lie within the page and the keys are in order. */
+/* True if all offsets, lengths and counts lie within the page, the keys are in order, and the
+ * slots' heads are theirs. */
 bool node_is_sound(const uint8_t *page);
 
 /* Record layouts. */

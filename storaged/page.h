@@ -16,8 +16,12 @@
  *   26     2    dead bytes among the records (branch, leaf)
  *   28     4    pages in the run (overflow, free map); 0 else
  *
- * BRANCH and LEAF: from 32 on, count x u16 offsets of records, in key order; records grow down from
- * the page's end.
+ * BRANCH and LEAF: from 32 on, count x slot, in key order; records grow down from the page's end.
+ *
+ * SLOT
+ *   0      2    offset of the record
+ *   2      4    the key's head: its first four bytes, the first the most significant, zeros behind
+ * a shorter key. A search compares heads and looks at a record only where they are equal.
  *
  * BRANCH RECORD: child of the keys >= key and < the next record's key
  *   0      8    child's page number
@@ -26,13 +30,13 @@
  *   18     -    key
  *
  * LEAF RECORD
- *   0      2    key bytes, 1..1024
- *   2      2    flags: 1 the value is in an overflow run
- *   4      4    value bytes
- *   8      8    revision: index of the log entry that wrote it
- *   16     -    key
+ *   0      2    key bytes, 1..1024; + 0x8000: the value is in an overflow run
+ *   2      2    bytes behind the key
+ *   4      8    revision: index of the log entry that wrote it
+ *   12     -    key
  *   -      -    value, or the reference to its run:
- *               0 8 first page, 8 8 the run's transaction, 16 8 XXH3-64 of the value
+ *               0 8 first page, 8 8 the run's transaction, 16 8 XXH3-64 of the value, 24 4 value
+ *               bytes
  *
  * OVERFLOW RUN: contiguous pages, one header, then the value. FREE-MAP RUN: the same with a bitmap,
  * a bit for each page of the file, 1 = not reachable from this transaction's root.
@@ -79,12 +83,13 @@ enum page_type {
 };
 
 #define BRANCH_RECORD_BYTES 18u
-#define LEAF_RECORD_BYTES 16u
-#define LEAF_FLAG_OVERFLOW 1u
-#define OVERFLOW_REFERENCE_BYTES 24u
-#define SLOT_BYTES 2u
+#define LEAF_RECORD_BYTES 12u
+#define LEAF_OVERFLOW 0x8000u
+#define OVERFLOW_REFERENCE_BYTES 28u
+#define SLOT_BYTES 6u
 #define RECORD_BYTES_MAX (PAGE_ROOM_BYTES / 2 - SLOT_BYTES)
 
+_Static_assert(LIMIT_KEY_BYTES_CAP < LEAF_OVERFLOW, "a key's length leaves the flag free");
 _Static_assert(PAGE_ROOM_BYTES + PAGE_HEADER_BYTES == PAGE_BYTES, "header and room fill the page");
 _Static_assert(BRANCH_RECORD_BYTES + LIMIT_KEY_BYTES_CAP <= RECORD_BYTES_MAX,
                "two separators fit a branch");

@@ -112,18 +112,24 @@ static const uint8_t *pager_check_mapped(struct pager *pager, uint64_t number)
     return page;
 }
 
+/* Committed pages are the file's; only newer ones are looked for among the frames. (While the
+ * frames of a commit are being given back, both hold the same.) */
+static const uint8_t *pager_find(struct pager *pager, struct page_pin pin)
+{
+    if (pin.transaction > pager->committed && pager->frames[pin.number])
+        return pager->frames[pin.number];
+    if (pin.number >= pager->file_pages)
+        return pager_fail(pager, pin.number, "it is pointed to, but not in the file");
+    if (!(pager->checked[pin.number / 8] >> (pin.number % 8) & 1))
+        return pager_check_mapped(pager, pin.number);
+    return pager->map + pin.number * PAGE_BYTES;
+}
+
 const uint8_t *pager_read(struct pager *pager, struct page_pin pin, enum page_type type)
 {
     if (pin.number < PAGE_METAS || pin.number >= pager->freemap.pages)
         return pager_fail(pager, pin.number, "it is pointed to, but not in the file");
-    const uint8_t *page = pager->frames[pin.number];
-    if (!page) {
-        if (pin.number >= pager->file_pages)
-            return pager_fail(pager, pin.number, "it is pointed to, but not in the file");
-        page = pager->map + pin.number * PAGE_BYTES;
-        if (!(pager->checked[pin.number / 8] >> (pin.number % 8) & 1))
-            page = pager_check_mapped(pager, pin.number);
-    }
+    const uint8_t *page = pager_find(pager, pin);
     if (!page)
         return NULL;
     if (page_transaction(page) != pin.transaction)

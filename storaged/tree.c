@@ -52,25 +52,29 @@ int tree_search(struct tree *tree, struct node_bytes key, struct tree_path *path
     }
 }
 
+static const uint8_t *record_behind(const uint8_t *record)
+{
+    return record + LEAF_RECORD_BYTES + (wire_load_u16(record) & ~LEAF_OVERFLOW);
+}
+
 static struct page_pin record_run(const uint8_t *record)
 {
-    const uint8_t *reference = record + LEAF_RECORD_BYTES + wire_load_u16(record);
+    const uint8_t *reference = record_behind(record);
     return (struct page_pin){wire_load_u64(reference), wire_load_u64(reference + 8)};
 }
 
 static void record_decode(const uint8_t *at, struct tree_record *record)
 {
-    size_t key_bytes = wire_load_u16(at);
-    const uint8_t *behind = at + LEAF_RECORD_BYTES + key_bytes;
+    const uint8_t *behind = record_behind(at);
     *record = (struct tree_record){
-        .key = {at + LEAF_RECORD_BYTES, key_bytes},
-        .revision = wire_load_u64(at + 8),
-        .is_overflow = wire_load_u16(at + 2) & LEAF_FLAG_OVERFLOW,
-        .value = {behind, wire_load_u32(at + 4)},
+        .key = {at + LEAF_RECORD_BYTES, (size_t)(behind - at) - LEAF_RECORD_BYTES},
+        .revision = wire_load_u64(at + 4),
+        .is_overflow = wire_load_u16(at) & LEAF_OVERFLOW,
+        .value = {behind, wire_load_u16(at + 2)},
     };
     if (record->is_overflow) {
         record->value_hash = wire_load_u64(behind + 16);
-        record->value.bytes = NULL;
+        record->value = (struct node_bytes){NULL, wire_load_u32(behind + 24)};
     }
 }
 
@@ -240,7 +244,7 @@ static void tree_grow(struct tree *tree, struct tree_path *path)
 {
     struct page_pin pin;
     uint8_t *root = pager_make(tree->pager, PAGE_BRANCH, 1, &pin);
-    uint8_t *record = node_insert(root, 0, BRANCH_RECORD_BYTES);
+    uint8_t *record = node_insert(root, 0, BRANCH_RECORD_BYTES, (struct node_bytes){NULL, 0});
     branch_record_write(record, tree->root, (struct node_bytes){NULL, 0});
     assert(tree->depth < TREE_DEPTH_MAX);
     memmove(path->pins + 1, path->pins, tree->depth * sizeof(*path->pins));
@@ -260,11 +264,10 @@ static struct page_pin split_records(struct tree *tree, uint8_t *left, unsigned 
     memcpy(old, left, PAGE_BYTES);
     unsigned count = node_count(old);
     uint8_t *right = pager_make(tree->pager, type, 1, &right_pin);
-    page_begin(left, type, page_number(old), page_transaction(old), 0);
-    memset(left + PAGE_HEADER_BYTES, 0, PAGE_ROOM_BYTES);
+    node_clear(left);
     node_append(left, old, 0, place);
     if (type == PAGE_BRANCH) {
-        uint8_t *first = node_insert(right, 0, BRANCH_RECORD_BYTES);
+        uint8_t *first = node_insert(right, 0, BRANCH_RECORD_BYTES, (struct node_bytes){NULL, 0});
         branch_record_write(first, branch_child(old, place), (struct node_bytes){NULL, 0});
         place++;
     }
@@ -272,11 +275,111 @@ static struct page_pin split_records(struct tree *tree, uint8_t *left, unsigned 
     return right_pin;
 }
 
-/* Splits one page on the path (all this transaction's): that of `level`, or if its parent has no
- * room for one record more, one further up. The path is of no use after that: the caller searches
- * again, and comes back if it still does not fit. `key` is what will be put. */
+/* Two neighbouring leaves as they were, their records counted through. */
+struct leaf_pair {
+    uint8_t pages[2][PAGE_BYTES];
+    unsigned counts[2];
+};
+
+static unsigned pair_count(const struct leaf_pair *pair)
+{
+    return pair->counts[0] + pair->counts[1];
+}
+
+static size_t pair_bytes(const struct leaf_pair *pair, unsigned at)
+{
+    return (at < pair->counts[0] ? node_record_bytes(pair->pages[0], at)
+                                 : node_record_bytes(pair->pages[1], at - pair->counts[0])) +
+           SLOT_BYTES;
+}
+
+static struct node_bytes pair_key(const struct leaf_pair *pair, unsigned at)
+{
+    return at < pair->counts[0] ? node_key(pair->pages[0], at)
+                                : node_key(pair->pages[1], at - pair->counts[0]);
+}
+
+static void pair_append(const struct leaf_pair *pair, uint8_t *into, unsigned first, unsigned last)
+{
+    unsigned left = pair->counts[0];
+    if (first < left)
+        node_append(into, pair->pages[0], first, last < left ? last : left);
+    if (last > left)
+        node_append(into, pair->pages[1], first > left ? first - left : 0, last - left);
+}
+
+/* The first record of the right page so that both hold about the same. 0: as they are now is best,
+ * or records are too large for it. */
+static unsigned pair_place(const struct leaf_pair *pair)
+{
+    size_t all = node_used_bytes(pair->pages[0]) + node_used_bytes(pair->pages[1]), bytes = 0;
+    unsigned place = 0;
+    while (place + 1 < pair_count(pair) && bytes + pair_bytes(pair, place) / 2 < all / 2)
+        bytes += pair_bytes(pair, place++);
+    bool fits = bytes <= PAGE_ROOM_BYTES && all - bytes <= PAGE_ROOM_BYTES;
+    return fits && place != pair->counts[0] ? place : 0;
+}
+
+/* Shares the records of two neighbouring leaves evenly between them; `slot` is the left one's in
+ * the parent. False if nothing was done: there is nothing to gain, or the parent has no room for
+ * the new separator. */
+static bool leaves_share(uint8_t *parent, unsigned slot, uint8_t *left, uint8_t *right)
+{
+    struct leaf_pair pair = {.counts = {node_count(left), node_count(right)}};
+    memcpy(pair.pages[0], left, PAGE_BYTES);
+    memcpy(pair.pages[1], right, PAGE_BYTES);
+    unsigned place = pair_place(&pair);
+    if (!place)
+        return false;
+    struct node_bytes separator = pair_key(&pair, place);
+    separator.length = separator_bytes(pair_key(&pair, place - 1), separator);
+    if (node_used_bytes(parent) - node_record_bytes(parent, slot + 1) + BRANCH_RECORD_BYTES +
+            separator.length >
+        PAGE_ROOM_BYTES)
+        return false;
+    struct page_pin right_pin = branch_child(parent, slot + 1);
+    node_remove(parent, slot + 1);
+    uint8_t *record =
+        node_insert(parent, slot + 1, BRANCH_RECORD_BYTES + separator.length, separator);
+    branch_record_write(record, right_pin, separator);
+    node_clear(left);
+    node_clear(right);
+    pair_append(&pair, left, 0, place);
+    pair_append(&pair, right, place, pair_count(&pair));
+    return true;
+}
+
+/* Before a leaf is split, a neighbour with a quarter of its room left takes some of its records:
+ * random keys then fill pages to four fifths instead of two thirds. False: none could. */
+static bool leaf_lean(struct tree *tree, struct tree_path *path, unsigned level, uint8_t *page,
+                      uint8_t *parent)
+{
+    unsigned slot = path->slots[level - 1];
+    for (unsigned side = 0; side < 2; side++) {
+        bool is_right = side == 0;
+        if (is_right ? slot + 1 >= node_count(parent) : slot == 0)
+            continue;
+        unsigned other_slot = is_right ? slot + 1 : slot - 1;
+        struct page_pin pin = branch_child(parent, other_slot);
+        const uint8_t *seen = pager_read(tree->pager, pin, PAGE_LEAF);
+        if (!seen || node_used_bytes(seen) > PAGE_ROOM_BYTES / 4 * 3 || !node_count(seen))
+            continue; /* (a damaged one is met again by whoever needs it) */
+        uint8_t *other = pager_copy(tree->pager, &pin, PAGE_LEAF);
+        assert(other);
+        branch_set_child(parent, other_slot, pin);
+        if (is_right ? leaves_share(parent, slot, page, other)
+                     : leaves_share(parent, other_slot, other, page))
+            return true;
+    }
+    return false;
+}
+
+/* Makes room in one page on the path (all this transaction's): that of `level`, or if it has to be
+ * split and its parent has no room for one record more, one further up. The path is of no use after
+ * that: the caller searches again, and comes back if it still does not fit, this time not to lean.
+ * `key` is what will be put. */
 static void make_room(struct tree *tree, struct tree_path *path, unsigned level,
-                      struct node_bytes key)
+                      struct node_bytes key, bool may_lean)
 {
     if (level == 0) {
         tree_grow(tree, path);
@@ -286,20 +389,25 @@ static void make_room(struct tree *tree, struct tree_path *path, unsigned level,
     uint8_t *parent = pager_copy(tree->pager, &path->pins[level - 1], PAGE_BRANCH);
     assert(page && parent);
     unsigned place = split_place(page, path->slots[level]);
-    struct node_bytes right_key = place < node_count(page) ? node_key(page, place) : key;
+    bool at_end = place == node_count(page);
+    if (may_lean && page_type(page) == PAGE_LEAF && !at_end &&
+        leaf_lean(tree, path, level, page, parent))
+        return;
+    struct node_bytes right_key = at_end ? key : node_key(page, place);
     size_t length = right_key.length;
     if (page_type(page) == PAGE_LEAF)
         length = separator_bytes(node_key(page, place - 1), right_key);
     uint8_t separator[LIMIT_KEY_BYTES_CAP];
     memcpy(separator, right_key.bytes, length);
 
-    uint8_t *record = node_insert(parent, path->slots[level - 1] + 1, BRANCH_RECORD_BYTES + length);
+    struct node_bytes separator_key = {separator, length};
+    uint8_t *record = node_insert(parent, path->slots[level - 1] + 1, BRANCH_RECORD_BYTES + length,
+                                  separator_key);
     if (!record) {
-        make_room(tree, path, level - 1, key);
+        make_room(tree, path, level - 1, key, false);
         return;
     }
-    branch_record_write(record, split_records(tree, page, place),
-                        (struct node_bytes){separator, length});
+    branch_record_write(record, split_records(tree, page, place), separator_key);
 }
 
 /* ---- put ---- */
@@ -321,15 +429,15 @@ static void record_write(uint8_t *record, struct node_bytes key, uint64_t revisi
                          struct node_bytes value, const struct page_pin *run)
 {
     uint8_t *behind = record + LEAF_RECORD_BYTES + key.length;
-    wire_store_u16(record, (uint16_t)key.length);
-    wire_store_u16(record + 2, run ? LEAF_FLAG_OVERFLOW : 0);
-    wire_store_u32(record + 4, (uint32_t)value.length);
-    wire_store_u64(record + 8, revision);
+    wire_store_u16(record, (uint16_t)(key.length | (run ? LEAF_OVERFLOW : 0)));
+    wire_store_u16(record + 2, (uint16_t)(run ? OVERFLOW_REFERENCE_BYTES : value.length));
+    wire_store_u64(record + 4, revision);
     memcpy(record + LEAF_RECORD_BYTES, key.bytes, key.length);
     if (run) {
         wire_store_u64(behind, run->number);
         wire_store_u64(behind + 8, run->transaction);
         wire_store_u64(behind + 16, tree_value_hash(value));
+        wire_store_u32(behind + 24, (uint32_t)value.length);
     } else if (value.length) {
         memcpy(behind, value.bytes, value.length);
     }
@@ -350,11 +458,11 @@ static uint8_t *put_place(struct tree *tree, struct tree_path *path, struct node
             return leaf + (node_record(leaf, slot) - leaf);
         node_remove(leaf, slot);
     }
-    for (;;) {
-        uint8_t *record = node_insert(leaf, slot, record_bytes);
+    for (bool may_lean = true;; may_lean = false) {
+        uint8_t *record = node_insert(leaf, slot, record_bytes, key);
         if (record)
             return record;
-        make_room(tree, path, tree->depth - 1, key);
+        make_room(tree, path, tree->depth - 1, key, may_lean);
         if (tree_search(tree, key, path))
             return NULL;
         leaf = path_own(tree, path);
@@ -404,7 +512,7 @@ static int merge_with_right(struct tree *tree, uint8_t *parent, unsigned slot, e
     branch_set_child(parent, slot, left_pin);
     if (type == PAGE_BRANCH) {
         uint8_t *record =
-            node_insert(into, node_count(into), BRANCH_RECORD_BYTES + separator.length);
+            node_insert(into, node_count(into), BRANCH_RECORD_BYTES + separator.length, separator);
         assert(record);
         branch_record_write(record, branch_child(right, 0), separator);
     }

@@ -50,4 +50,33 @@ START_TEST(test_tree_many_keys_and_reused_pages)
 }
 END_TEST
 
-UNIT_MAIN("tree", test_tree_many_keys_and_reused_pages)
+/* Random keys fill their leaves to four fifths: full ones lean on their neighbours before they are
+ * split. And records too large to be shared out still find a place. */
+START_TEST(test_tree_random_keys_fill_their_leaves)
+{
+    enum { COUNT = 30000 };
+    uint8_t key[16] = {0};
+    enter_folder();
+    struct store *store = open_store();
+    random_state = 43;
+    for (unsigned i = 0; i < COUNT; i++) {
+        wire_store_u64(key, random_next());
+        (void)put(store, key, sizeof(key), value, 100);
+    }
+    struct store_status status;
+    store_fill_status(store, &status);
+    double record_bytes = LEAF_RECORD_BYTES + sizeof(key) + 100 + SLOT_BYTES;
+    double pages = (double)(pager_pages(store_pager(store)) - PAGE_METAS);
+    ck_assert_double_ge(COUNT * record_bytes / (pages * PAGE_ROOM_BYTES), 0.75);
+    for (unsigned i = 0; i < 3000; i++) {
+        wire_store_u64(key, random_next());
+        (void)put(store, key, 9 + random_next() % 8, value, random_next() % 2000);
+    }
+    checkpoint(store);
+    store_close(store);
+    check_clean();
+    leave_folder();
+}
+END_TEST
+
+UNIT_MAIN("tree", test_tree_many_keys_and_reused_pages, test_tree_random_keys_fill_their_leaves)
