@@ -13,6 +13,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#define STEP_LEAVES 64u
+#define COMPACT_PAUSE_MS 2u
 #define STEP_FRAMES 512u /* given back in one step of the loop: some tens of microseconds */
 
 enum work { WORK_NONE, WORK_WRITE, WORK_WRITTEN, WORK_STOP };
@@ -30,6 +32,7 @@ struct checkpointer {
     int done_fd;
     struct loop_source *done_source;
     struct loop_timer timer;
+    struct loop_timer compact_timer;
     uint64_t began_us;
     bool resting; /* the timer is that of checkpointer_rest */
     bool written; /* the last one begun is on disk, whether its frames are given back or not */
@@ -113,6 +116,17 @@ static void checkpointer_rest(void *context)
                        loop_now_ms(checkpointer->loop) + 1, checkpointer_rest, checkpointer);
 }
 
+/* Until the round is over or a commit has to come first; each commit's end looks again. */
+static void checkpointer_compact(void *context)
+{
+    struct checkpointer *checkpointer = context;
+    if (store_compact_some(checkpointer->store, STEP_LEAVES))
+        loop_timer_set(checkpointer->loop, &checkpointer->compact_timer,
+                       loop_now_ms(checkpointer->loop) + COMPACT_PAUSE_MS, checkpointer_compact,
+                       checkpointer);
+    checkpointer_consider(checkpointer);
+}
+
 static void checkpointer_end(void *context)
 {
     struct checkpointer *checkpointer = context;
@@ -121,7 +135,7 @@ static void checkpointer_end(void *context)
                        loop_now_ms(checkpointer->loop) + 1, checkpointer_end, checkpointer);
         return;
     }
-    checkpointer_consider(checkpointer);
+    checkpointer_compact(checkpointer);
     if (!checkpointer->timer.place && !store_checkpoint_is_open(checkpointer->store))
         checkpointer_rest(checkpointer);
 }
@@ -237,6 +251,7 @@ int checkpointer_finish(struct checkpointer *checkpointer)
 {
     int code = checkpointer_write_rest(checkpointer);
     loop_timer_cancel(checkpointer->loop, &checkpointer->timer);
+    loop_timer_cancel(checkpointer->loop, &checkpointer->compact_timer);
     loop_unwatch(checkpointer->loop, checkpointer->done_source);
     checkpointer_hand_over(checkpointer, WORK_STOP);
     (void)pthread_join(checkpointer->thread, NULL);

@@ -1,8 +1,9 @@
 /* When checkpoints happen, and the thread that writes them. Owner: storaged.
  *
  * One begins when enough pages changed (STORE_DIRTY_BYTES_SOFT), when a change has waited
- * CHECKPOINT_WAIT_MS, and at the end. Idle, there is no timer and the thread sleeps. The thread
- * sees nothing but the frozen transaction (store_checkpoint_write). */
+ * CHECKPOINT_WAIT_MS, and at the end. After one the file may be compacted, in steps. Idle, there is
+ * no timer and the thread sleeps. The thread sees nothing but the frozen transaction
+ * (store_checkpoint_write). */
 #pragma once
 
 #include "loop.h"

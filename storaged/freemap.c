@@ -76,12 +76,18 @@ static uint64_t freemap_find(const struct freemap *map, uint64_t from, uint64_t 
     return 0;
 }
 
+void freemap_prefer_front(struct freemap *map)
+{
+    map->hint = map->run_hint = 0;
+}
+
 uint64_t freemap_take(struct freemap *map, uint32_t pages)
 {
     if (map->reusable_count < pages)
         return 0;
-    uint64_t number = freemap_find(map, map->hint, map->pages, pages);
-    if (!number && map->hint > 0)
+    uint64_t *hint = pages == 1 ? &map->hint : &map->run_hint;
+    uint64_t number = freemap_find(map, *hint, map->pages, pages);
+    if (!number && *hint > 0)
         number = freemap_find(map, 0, map->pages, pages);
     if (!number)
         return 0;
@@ -92,7 +98,9 @@ uint64_t freemap_take(struct freemap *map, uint32_t pages)
     }
     map->reusable_count -= pages;
     map->unused_count -= pages;
-    map->hint = number + pages;
+    if (map->reusable_count < map->reusable_low)
+        map->reusable_low = map->reusable_count;
+    *hint = number + pages;
     return number;
 }
 
@@ -129,6 +137,7 @@ void freemap_leave(struct freemap *map, uint64_t number, uint32_t pages)
 void freemap_on_commit(struct freemap *map, uint64_t build)
 {
     size_t through = 0;
+    map->spare_count = map->reusable_low;
     while (through < map->pending_count && map->pending[through].build < build) {
         const struct freemap_pending *run = &map->pending[through++];
         freemap_make_reusable(map, run->number, run->pages);
@@ -136,7 +145,8 @@ void freemap_on_commit(struct freemap *map, uint64_t build)
     map->pending_count -= through;
     if (map->pending_count)
         memmove(map->pending, map->pending + through, map->pending_count * sizeof(*map->pending));
-    map->hint = 0; /* prefer the front of the file, so that its end can be given back */
+    map->reusable_low = map->reusable_count;
+    freemap_prefer_front(map); /* so that the end of the file can be given back */
 }
 
 void freemap_trim(struct freemap *map)
@@ -148,8 +158,11 @@ void freemap_trim(struct freemap *map)
         map->reusable_count--;
         map->unused_count--;
     }
-    if (map->hint > map->pages)
-        map->hint = 0;
+    freemap_prefer_front(map);
+    if (map->reusable_low > map->reusable_count)
+        map->reusable_low = map->reusable_count;
+    if (map->spare_count > map->reusable_count)
+        map->spare_count = map->reusable_count;
 }
 
 void freemap_load(struct freemap *map, uint64_t pages, const uint8_t *newest, size_t newest_bytes,

@@ -29,7 +29,9 @@ struct freemap {
     uint64_t pages;          /* bits in use: the pages of the file */
     uint64_t pages_capacity; /* bits allocated */
     uint64_t unused_count, reusable_count;
-    uint64_t hint; /* where the next search begins */
+    uint64_t reusable_low;   /* fewest reusable since the last commit */
+    uint64_t spare_count;    /* the same of the commit before: so many lay free all through it */
+    uint64_t hint, run_hint; /* where the next search for one page, for several, begins */
     struct freemap_pending *pending;
     size_t pending_count, pending_capacity;
 };
@@ -39,6 +41,8 @@ void freemap_free(struct freemap *map);
  * otherwise. */
 void freemap_grow(struct freemap *map, uint64_t pages);
 
+/* The next searches begin at the front of the file. */
+void freemap_prefer_front(struct freemap *map);
 /* A run of `pages` reusable pages, marked in use, or 0 if there is none. */
 uint64_t freemap_take(struct freemap *map, uint32_t pages);
 /* The run is not reachable any more. What becomes of it, one of the next two says. */

@@ -149,6 +149,11 @@ uint64_t pager_transaction(const struct pager *pager)
     return pager->transaction;
 }
 
+uint64_t pager_build(const struct pager *pager)
+{
+    return pager->build;
+}
+
 uint64_t pager_pages(const struct pager *pager)
 {
     return pager->freemap.pages;
@@ -228,6 +233,11 @@ uint8_t *pager_make(struct pager *pager, enum page_type type, uint32_t pages,
     pager->dirty_bytes += (uint64_t)pages * PAGE_BYTES;
     *ret_pin = (struct page_pin){number, pager->transaction};
     return page;
+}
+
+void pager_prefer_front(struct pager *pager)
+{
+    freemap_prefer_front(&pager->freemap);
 }
 
 uint8_t *pager_copy(struct pager *pager, struct page_pin *pin, enum page_type type)

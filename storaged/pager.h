@@ -46,6 +46,8 @@ static inline bool pager_is_own(uint64_t transaction, struct page_pin pin)
     return pin.transaction == transaction;
 }
 uint64_t pager_transaction(const struct pager *pager);
+/* Counts the commits begun since the file was opened, and the one being built: from 1. */
+uint64_t pager_build(const struct pager *pager);
 uint64_t pager_pages(const struct pager *pager);
 const struct freemap *pager_freemap(const struct pager *pager);
 
@@ -61,12 +63,15 @@ uint8_t *pager_make(struct pager *pager, enum page_type type, uint32_t pages,
 /* The page for writing: itself if this transaction made it, else a copy under a new number, which
  * *pin becomes. NULL: damaged. */
 uint8_t *pager_copy(struct pager *pager, struct page_pin *pin, enum page_type type);
+/* The next pages and runs made take the lowest places that are free. */
+void pager_prefer_front(struct pager *pager);
 /* The page or run is not reachable any more. NULL-safe for damaged pages: `pages` is what the
  * parent knows. */
 void pager_drop(struct pager *pager, struct page_pin pin, uint32_t pages);
 
 /* Everything made so far stays as it is: what is changed from here on is copied first. Returns the
- * highest transaction number of what is there. For view.c. */
+ * highest transaction number of what is there. For view.c and
+ * compact.c. */
 uint64_t pager_seal_transaction(struct pager *pager);
 
 /* Bytes of pages of the transaction being built, and of the frozen one until it is written. */
@@ -88,6 +93,8 @@ void pager_thaw(struct pager *pager);
 bool pager_thaw_some(struct pager *pager, size_t count);
 /* Frees up to `count` frames that are kept for the next pages. True if none is left. */
 bool pager_give_memory_back(struct pager *pager, size_t count);
+/* The file is longer than its pages and the headroom need: one of the next commits cuts it. */
+bool pager_may_be_cut(const struct pager *pager);
 /* The last commit found room, but not the headroom behind it: the disk is full or nearly so. */
 bool pager_is_short_of_space(const struct pager *pager);
 bool pager_is_frozen(const struct pager *pager);

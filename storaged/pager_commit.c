@@ -136,12 +136,22 @@ static int pager_write_growth(struct pager *pager)
     return pager_grow(pager, frozen->pages);
 }
 
+static bool is_too_long(uint64_t file_pages, uint64_t pages)
+{
+    return file_pages > pages + 2 * growth_of(pages);
+}
+
+bool pager_may_be_cut(const struct pager *pager)
+{
+    return is_too_long(pager->file_pages, pager->freemap.pages);
+}
+
 /* What neither meta goes past, and more than the headroom, is given back. */
 static int pager_write_shrink(struct pager *pager)
 {
     struct frozen *frozen = &pager->frozen;
     uint64_t wanted = frozen->kept_pages + growth_of(frozen->kept_pages);
-    if (frozen->file_pages <= wanted + growth_of(frozen->kept_pages))
+    if (!is_too_long(frozen->file_pages, frozen->kept_pages))
         return 0;
     int code = file_resize("tree.shrink", pager->fd, wanted * PAGE_BYTES);
     if (!code)

@@ -10,6 +10,9 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#define SHRINK_COMMITS 12u /* after the last entry: two rounds of compact.h, then there is rest */
+#define SHRINK_PAGES_MIN 512u /* of free pages: less is not worth a commit */
+
 struct store {
     struct pager *pager;
     struct tree tree;
@@ -21,6 +24,9 @@ struct store {
     uint8_t configuration[LIMIT_CONFIGURATION_BYTES_MAX];
     uint64_t checkpoints;
     bool no_space;
+    struct compact compact;
+    bool moved;              /* by it, since the last commit was begun */
+    unsigned shrink_commits; /* how many commits more may let the file shrink */
 };
 
 /* ---- state hash ---- */
@@ -289,9 +295,28 @@ bool store_wants_checkpoint(const struct store *store)
     return pager_dirty_bytes(store->pager) >= STORE_DIRTY_BYTES_SOFT;
 }
 
+/* Pages are free two commits after they were freed, and cut off the file by the next. */
+static bool store_may_shrink(const struct store *store)
+{
+    const struct freemap *map = pager_freemap(store->pager);
+    uint64_t used = map->pages - map->unused_count;
+    return store->shrink_commits > 0 &&
+           (map->unused_count > used / 4 + SHRINK_PAGES_MIN || pager_may_be_cut(store->pager));
+}
+
 bool store_has_changes(const struct store *store)
 {
-    return store->applied_index > store->durable_index;
+    return store->applied_index > store->durable_index || store->moved || store_may_shrink(store);
+}
+
+bool store_compact_some(struct store *store, unsigned leaves_max)
+{
+    if (!store->shrink_commits || store_wants_checkpoint(store) || store_damage(store)[0])
+        return false;
+    uint64_t before = pager_dirty_bytes(store->pager);
+    int code = compact_step(&store->compact, &store->tree, leaves_max);
+    store->moved = store->moved || pager_dirty_bytes(store->pager) > before;
+    return code == 0;
 }
 
 /* ---- checkpoints ---- */
@@ -310,6 +335,11 @@ bool store_checkpoint_begin(struct store *store)
     };
     memcpy(meta.state_hash, store->state_hash, sizeof(meta.state_hash));
     memcpy(meta.configuration, store->configuration, store->configuration_bytes);
+    if (store->applied_index > store->durable_index)
+        store->shrink_commits = SHRINK_COMMITS;
+    else if (store->shrink_commits > 0)
+        store->shrink_commits--;
+    store->moved = false;
     pager_freeze(store->pager, &meta);
     store->freezing_index = store->applied_index;
     return true;

@@ -12,6 +12,7 @@
 
 #include "apply.h"
 #include "command.h"
+#include "compact.h"
 #include "error.h"
 #include "status.h"
 #include "view.h"
@@ -55,8 +56,12 @@ void store_set_no_space(struct store *store, bool no_space);
 
 bool store_is_full(const struct store *store);          /* HARD reached */
 bool store_wants_checkpoint(const struct store *store); /* SOFT reached */
-bool store_has_changes(
-    const struct store *store); /* applied > durable, whether on its way or not */
+/* Something a commit would put right: entries since the durable index (whether on their way or
+ * not), moved pages, or free pages that the next commits may cut off the file. */
+bool store_has_changes(const struct store *store);
+/* A bounded step towards a smaller file (compact.h), if there is room for it among the changed
+ * pages. False: nothing to do before the next commit. */
+bool store_compact_some(struct store *store, unsigned leaves_max);
 
 /* A checkpoint: begin on the loop thread, write on any, end on the loop thread with write's code.
  * begin returns false if one is under way or nothing changed. After -ENOSPC write may be called

@@ -577,3 +577,97 @@ int tree_remove(struct tree *tree, struct tree_path *path)
     }
     return tree_shrink(tree);
 }
+
+/* ---- moving down ---- */
+
+/* A page made under this transaction's number stays: it has no better place to be copied to. */
+static uint64_t path_misplaced(const struct tree *tree, const struct tree_path *path,
+                               uint64_t below)
+{
+    uint64_t count = 0;
+    for (unsigned level = 0; level < tree->depth; level++)
+        count += path->pins[level].number >= below &&
+                 !pager_is_own(pager_transaction(tree->pager), path->pins[level]);
+    return count;
+}
+
+/* Pages of the leaf's overflow runs from `below` on. A damaged run stays where it is. */
+static uint64_t runs_misplaced(struct tree *tree, const uint8_t *leaf, uint64_t below)
+{
+    uint64_t count = 0;
+    for (unsigned slot = 0; slot < node_count(leaf); slot++) {
+        struct tree_record record;
+        const uint8_t *at = node_record(leaf, slot);
+        record_decode(at, &record);
+        if (record.is_overflow && record_run(at).number >= below &&
+            record_load_value(tree, at, &record) == 0)
+            count += page_run_of_bytes(record.value.length);
+    }
+    return count;
+}
+
+/* The leaf is this transaction's own. */
+static void runs_move(struct tree *tree, uint8_t *leaf, uint64_t below)
+{
+    for (unsigned slot = 0; slot < node_count(leaf); slot++) {
+        struct tree_record record;
+        struct page_pin made;
+        uint8_t *at = leaf + (node_record(leaf, slot) - leaf);
+        record_decode(at, &record);
+        if (!record.is_overflow || record_run(at).number < below ||
+            record_load_value(tree, at, &record))
+            continue;
+        struct page_pin old = record_run(at);
+        uint32_t pages = page_run_of_bytes(record.value.length);
+        uint8_t *run = pager_make(tree->pager, PAGE_OVERFLOW, pages, &made);
+        if (made.number >= old.number) { /* there is no lower place of this length */
+            pager_drop(tree->pager, made, pages);
+            continue;
+        }
+        memcpy(run + PAGE_HEADER_BYTES, record.value.bytes, record.value.length);
+        uint8_t *reference = at + LEAF_RECORD_BYTES + record.key.length;
+        wire_store_u64(reference, made.number);
+        wire_store_u64(reference + 8, made.transaction);
+        pager_drop(tree->pager, old, pages);
+    }
+}
+
+/* The first key behind the leaf at the end of the path: the nearest separator to its right. */
+static int path_next_leaf(struct tree *tree, const struct tree_path *path, uint8_t *ret_next,
+                          size_t *ret_next_bytes)
+{
+    for (unsigned level = tree->depth - 1; level-- > 0;) {
+        const uint8_t *page = pager_read(tree->pager, path->pins[level], PAGE_BRANCH);
+        if (!page)
+            return -EBADMSG;
+        if (path->slots[level] + 1 >= node_count(page))
+            continue;
+        struct node_bytes key = node_key(page, path->slots[level] + 1);
+        memcpy(ret_next, key.bytes, key.length);
+        *ret_next_bytes = key.length;
+        return 0;
+    }
+    return TREE_END;
+}
+
+int tree_move_down(struct tree *tree, struct node_bytes from, uint64_t below, uint64_t *moved,
+                   uint8_t *ret_next, size_t *ret_next_bytes)
+{
+    struct tree_path path;
+    if (tree_search(tree, from, &path))
+        return -EBADMSG;
+    const uint8_t *leaf = pager_read(tree->pager, path.pins[tree->depth - 1], PAGE_LEAF);
+    assert(leaf);
+    uint64_t runs = runs_misplaced(tree, leaf, below);
+    uint64_t misplaced = path_misplaced(tree, &path, below) + runs;
+    if (misplaced) {
+        uint8_t *own = path_own(tree, &path);
+        assert(own); /* the search has read every page of it */
+        if (runs)
+            runs_move(tree, own, below);
+        *moved += misplaced;
+        if (path.pins[tree->depth - 1].number >= below)
+            return TREE_NO_PLACE;
+    }
+    return path_next_leaf(tree, &path, ret_next, ret_next_bytes);
+}

@@ -60,6 +60,18 @@ int tree_walk(struct tree *tree, tree_visit_fn *fn, void *context);
  * bits. -EBADMSG: a damaged page was met, and what is below it is not known. */
 int tree_mark(struct tree *tree, uint8_t *bits);
 
+enum tree_outcome {
+    TREE_END = 1, /* that was the last leaf */
+    TREE_NO_PLACE /* there is no lower place */
+};
+
+/* Writes those pages from number `below` on anew that lie on the way to the leaf of key `from`
+ * (length 0: the first leaf), the leaf itself and its overflow runs included, so that they take
+ * lower places; adds their pages to *moved. `ret_next` (LIMIT_KEY_BYTES_CAP bytes; may be where
+ * `from` lies) gets the key to go on with. TREE_END, TREE_NO_PLACE. -EBADMSG: nothing was moved. */
+int tree_move_down(struct tree *tree, struct node_bytes from, uint64_t below, uint64_t *moved,
+                   uint8_t *ret_next, size_t *ret_next_bytes);
+
 /* Whether such a value goes to an overflow run: a property of the format, the same on every node.
  */
 bool tree_value_overflows(size_t key_bytes, size_t value_bytes);

@@ -1,0 +1,266 @@
+/* Figures of the store alone, with a worker thread that writes the checkpoints as storaged's does:
+ *
+ *   measure_store overwrite          1 M overwrites of 10,000 keys: the file's growth
+ *   measure_store churn [KEYS]       10 rounds of put and delete of KEYS (1 M): growth, leaks
+ *   measure_store stall [MIB]        random overwrites of MIB (1024) of data: how long one entry,
+ * or one step of a checkpoint, keeps the loop measure_store open KEYS          fills conure.db and
+ * leaves it as kill -9 would; then measure_store reopen             says how long opening takes
+ *
+ * Works in the current folder, on conure.db. */
+#include "clock.h"
+#include "message.h"
+#include "store.h"
+#include "verify.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define VALUE_BYTES 100u
+#define STEP_FRAMES 512u
+#define BUCKETS 24u /* of doubling microseconds */
+
+static struct store *store;
+static uint8_t value[VALUE_BYTES];
+static uint64_t longest_us, longest_cpu_us, buckets[BUCKETS];
+
+/* ---- the worker ---- */
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static bool to_write, is_written;
+
+static void *worker(void *context)
+{
+    (void)context;
+    pthread_mutex_lock(&mutex);
+    for (;;) {
+        while (!to_write)
+            pthread_cond_wait(&changed, &mutex);
+        to_write = false;
+        pthread_mutex_unlock(&mutex);
+        int code = store_checkpoint_write(store);
+        if (code) {
+            fprintf(stderr, "checkpoint: %s\n", strerror(-code));
+            exit(EXIT_FAILURE);
+        }
+        pthread_mutex_lock(&mutex);
+        is_written = true;
+        pthread_cond_broadcast(&changed);
+    }
+}
+
+static void hand_over(void)
+{
+    pthread_mutex_lock(&mutex);
+    to_write = true;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&mutex);
+}
+
+static bool take_written(bool wait)
+{
+    pthread_mutex_lock(&mutex);
+    while (wait && !is_written)
+        pthread_cond_wait(&changed, &mutex);
+    bool written = is_written;
+    if (written && !wait)
+        is_written = false;
+    pthread_mutex_unlock(&mutex);
+    return written;
+}
+
+/* ---- the loop's part ---- */
+
+struct moment {
+    uint64_t us, cpu_us; /* of the wall, and of this thread: a busy machine takes it off the CPU */
+};
+
+static struct moment moment_now(void)
+{
+    struct timespec cpu;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+    return (struct moment){clock_monotonic_us(),
+                           (uint64_t)cpu.tv_sec * 1000000 + (uint64_t)cpu.tv_nsec / 1000};
+}
+
+static void note(struct moment began)
+{
+    struct moment now = moment_now();
+    uint64_t us = now.us - began.us;
+    if (now.cpu_us - began.cpu_us > longest_cpu_us)
+        longest_cpu_us = now.cpu_us - began.cpu_us;
+    unsigned bucket = us ? 64 - (unsigned)__builtin_clzll(us) : 0;
+    buckets[bucket < BUCKETS ? bucket : BUCKETS - 1]++;
+    if (us > longest_us)
+        longest_us = us;
+}
+
+static bool ending;
+
+static void consider_checkpoint(bool force)
+{
+    struct moment began = moment_now();
+    if (!store_checkpoint_is_open(store)) {
+        if ((force || store_wants_checkpoint(store)) && store_checkpoint_begin(store))
+            hand_over();
+    } else if (ending || take_written(false)) {
+        ending = !store_checkpoint_end_some(store, STEP_FRAMES);
+    } else if (store_is_full(store)) { /* entries wait; the loop does not */
+        (void)take_written(true);
+        return;
+    }
+    note(began);
+}
+
+static void apply(enum command_operation operation, uint64_t number)
+{
+    uint8_t key[16] = {0}, bytes[256];
+    struct command_result result;
+    wire_store_u64(key, number * 0x9e3779b97f4a7c15ull);
+    wire_store_u64(key + 8, number);
+    struct command command = {.operation = operation,
+                              .key = key,
+                              .key_bytes = sizeof(key),
+                              .value = value,
+                              .value_bytes = operation == COMMAND_PUT ? VALUE_BYTES : 0};
+    struct buffer into = {.bytes = bytes, .capacity = sizeof(bytes)};
+    command_encode(&into, &command);
+    struct apply_entry entry = {
+        .term = 1, .kind = ENTRY_COMMAND, .data = into.bytes, .data_bytes = into.length};
+    struct moment began = moment_now();
+    if (store_apply(store, &entry, &result)) {
+        fprintf(stderr, "%s\n", store_damage(store));
+        exit(EXIT_FAILURE);
+    }
+    note(began);
+    consider_checkpoint(false);
+    if (!ending && number % 64 == 0)
+        (void)store_compact_some(store, 8);
+}
+
+static void settle(void)
+{
+    do {
+        while (store_compact_some(store, 64))
+            ;
+        consider_checkpoint(true);
+    } while (store_checkpoint_is_open(store) || store_has_changes(store));
+}
+
+static double file_mib(void)
+{
+    struct stat status;
+    return stat("conure.db", &status) ? 0 : (double)status.st_size / (1 << 20);
+}
+
+static void print_stalls(void)
+{
+    uint64_t all = 0, sum = 0;
+    for (unsigned i = 0; i < BUCKETS; i++)
+        all += buckets[i];
+    printf("longest %.2f ms (%.2f ms of CPU) of %llu steps;", (double)longest_us / 1000,
+           (double)longest_cpu_us / 1000, (unsigned long long)all);
+    for (unsigned i = BUCKETS; i-- > 0;) {
+        sum += buckets[i];
+        if (i > 7 && buckets[i])
+            printf(" >=%.1f ms: %llu", (double)(1u << (i - 1)) / 1000, (unsigned long long)sum);
+    }
+    printf("\n");
+    memset(buckets, 0, sizeof(buckets));
+    longest_us = longest_cpu_us = 0;
+}
+
+static uint64_t random_next(void)
+{
+    static uint64_t state = 88172645463325252ull;
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
+}
+
+/* ---- what is measured ---- */
+
+static void fill(uint64_t keys)
+{
+    for (uint64_t i = 0; i < keys; i++)
+        apply(COMMAND_PUT, i);
+    settle();
+}
+
+static void measure_overwrite(void)
+{
+    fill(10000);
+    double before = file_mib(), largest = before;
+    for (unsigned i = 0; i < 1000000; i++) {
+        apply(COMMAND_PUT, random_next() % 10000);
+        if (i % 10000 == 0 && file_mib() > largest)
+            largest = file_mib();
+    }
+    settle();
+    printf("overwrites: %.1f MiB before, %.1f MiB after, %.1f MiB at most (%.2fx)\n", before,
+           file_mib(), largest, largest / before);
+    print_stalls();
+}
+
+static void measure_churn(uint64_t keys)
+{
+    double first = 0;
+    for (unsigned round = 1; round <= 10; round++) {
+        fill(keys);
+        double full = file_mib();
+        first = round == 1 ? full : first;
+        for (uint64_t i = 0; i < keys; i++)
+            apply(COMMAND_DELETE, i);
+        settle();
+        printf("round %2u: %.1f MiB full (%.2fx the first), %.1f MiB after the deletes\n", round,
+               full, full / first, file_mib());
+    }
+    print_stalls();
+}
+
+static void measure_stall(uint64_t mib)
+{
+    uint64_t keys = mib * 5000; /* some 200 bytes of file each */
+    fill(keys);
+    printf("%llu keys, %.0f MiB of file\nwhile filling: ", (unsigned long long)keys, file_mib());
+    print_stalls();
+    for (unsigned run = 0; run < 5; run++) {
+        uint64_t until_us = clock_monotonic_us() + 6000000;
+        while (clock_monotonic_us() < until_us)
+            apply(COMMAND_PUT, random_next() % keys);
+        printf("random overwrites: ");
+        print_stalls();
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct error error = {""};
+    pthread_t thread;
+    const char *what = argc > 1 ? argv[1] : "";
+    uint64_t number = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
+    uint64_t began_us = clock_monotonic_us();
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    memset(value, 'v', sizeof(value));
+    if (store_open(&store, "conure.db", &error)) {
+        fprintf(stderr, "%s\n", error.text);
+        return EXIT_FAILURE;
+    }
+    printf("opened in %.1f ms\n", (double)(clock_monotonic_us() - began_us) / 1000);
+    if (pthread_create(&thread, NULL, worker, NULL))
+        return EXIT_FAILURE;
+    if (!strcmp(what, "overwrite"))
+        measure_overwrite();
+    else if (!strcmp(what, "churn"))
+        measure_churn(number ? number : 1000000);
+    else if (!strcmp(what, "stall"))
+        measure_stall(number ? number : 1024);
+    else if (!strcmp(what, "open"))
+        fill(number);
+    return EXIT_SUCCESS; /* without closing: as kill -9 */
+}
