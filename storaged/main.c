@@ -1,10 +1,12 @@
-/* conure-storaged: arguments, locks, the store, the loop. --check verifies a file instead. */
+/* conure-storaged: arguments, locks, the store, the loop. --check, --dump, --load and --stat do
+ * something with a file instead. */
 #include "clock.h"
 #include "config.h"
 #include "datadir.h"
 #include "dispatch.h"
 #include "inherit.h"
 #include "logger.h"
+#include "tools.h"
 #include "verify.h"
 
 #include <errno.h>
@@ -14,12 +16,18 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *check_path;
+static const char *check_path, *dump_path, *load_path, *stat_path;
 static const struct config_flag flags[] = {
     {"check", "FILE",
      "verify a tree file, print findings, exit 0 if it is clean, 1 if not, 2 if it cannot be "
      "opened or is in use",
      &check_path},
+    {"dump", "FILE", "write its records to stdout, a line of JSON each; exit 0, 1 if cut, 2",
+     &dump_path},
+    {"load", "FILE",
+     "make it from such lines, in key order, on stdin; exit 0, 1 if they are wrong, 2", &load_path},
+    {"stat", "FILE", "print what it holds: keys, pages, depth, bytes; exit 0, 1 if damaged, 2",
+     &stat_path},
     {NULL},
 };
 static const struct config_program program = {
@@ -29,30 +37,33 @@ static const struct config_program program = {
     .flags = flags,
 };
 
-/* ---- --check ---- */
+/* ---- with a file ---- */
 
-static void check_on_finding(void *context, const char *line)
+static void tool_on_finding(void *context, const char *line)
 {
     (void)context;
     printf("%s\n", line);
 }
 
-static void check_on_progress(void *context, uint64_t done, uint64_t pages)
+/* `context` says of what. */
+static void tool_on_progress(void *context, uint64_t done, uint64_t of)
 {
-    (void)context;
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\rchecked %llu of %llu pages", (unsigned long long)done,
-                (unsigned long long)pages);
+    if (!isatty(STDERR_FILENO))
+        return;
+    fprintf(stderr, "\r%llu", (unsigned long long)done);
+    if (of)
+        fprintf(stderr, " of %llu", (unsigned long long)of);
+    fprintf(stderr, " %s", (const char *)context);
 }
 
-static void check_on_lost(const char *line)
+static void tool_on_lost(const char *line)
 {
     fprintf(stderr, "conure-storaged: %s\n", line);
     _exit(EXIT_CODE_USAGE);
 }
 
-/* A file in a data directory is read under the daemon's lock: it would change meanwhile. */
-static int check_lock(const char *path, struct error *error)
+/* A file in a data directory is looked at under the daemon's lock: it would change meanwhile. */
+static int tool_lock(const char *path, struct error *error)
 {
     char directory[LIMIT_PATH_BYTES_MAX];
     int lock_fd;
@@ -62,19 +73,43 @@ static int check_lock(const char *path, struct error *error)
     return datadir_lock_outside(dirname(directory), "storaged", &lock_fd, error);
 }
 
-static int run_check(const char *path)
+static int run_check(const char *path, struct error *error)
+{
+    long findings = verify_file(path, tool_on_finding, tool_on_progress, "pages checked", error);
+    if (findings < 0)
+        return (int)findings;
+    printf("%s: %s (%ld findings)\n", path, findings ? "damaged" : "clean", findings);
+    error->text[0] = '\0';
+    return findings ? TOOLS_CUT : 0;
+}
+
+static int run_dump(const char *path, struct error *error)
+{
+    return tools_dump(path, stdout, isatty(STDOUT_FILENO) ? NULL : tool_on_progress,
+                      "records written", error);
+}
+
+static int run_load(const char *path, struct error *error)
+{
+    return tools_load(path, stdin, tool_on_progress, "records read", error);
+}
+
+static int run_stat(const char *path, struct error *error)
+{
+    return tools_stat(path, stdout, error);
+}
+
+static int run_tool(const char *name, const char *path,
+                    int (*run_it)(const char *path, struct error *error))
 {
     struct error error = {""};
-    pager_guard_maps(check_on_lost);
-    long findings = check_lock(path, &error);
-    if (!findings)
-        findings = verify_file(path, check_on_finding, check_on_progress, NULL, &error);
-    if (findings < 0) {
-        fprintf(stderr, "conure-storaged: cannot check %s: %s\n", path, error.text);
-        return EXIT_CODE_USAGE;
-    }
-    printf("%s: %s (%ld findings)\n", path, findings ? "damaged" : "clean", findings);
-    return findings ? EXIT_CODE_FAILURE : EXIT_CODE_OK;
+    pager_guard_maps(tool_on_lost);
+    int code = tool_lock(path, &error);
+    if (!code)
+        code = run_it(path, &error);
+    if (code && error.text[0])
+        fprintf(stderr, "conure-storaged: cannot %s %s: %s\n", name, path, error.text);
+    return code < 0 ? EXIT_CODE_USAGE : code ? EXIT_CODE_FAILURE : EXIT_CODE_OK;
 }
 
 /* ---- the daemon ---- */
@@ -167,7 +202,13 @@ int main(int argc, char **argv)
     struct error error = {""};
     config_load_or_exit(&config, &program, argc, argv);
     if (check_path)
-        return run_check(check_path);
+        return run_tool("check", check_path, run_check);
+    if (dump_path)
+        return run_tool("dump", dump_path, run_dump);
+    if (load_path)
+        return run_tool("load", load_path, run_load);
+    if (stat_path)
+        return run_tool("stat", stat_path, run_stat);
     logger_start("storaged");
     (void)signal(SIGPIPE, SIG_IGN);
     int code = prepare(&storaged, &config, &error);

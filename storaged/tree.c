@@ -229,8 +229,7 @@ static unsigned split_place(const uint8_t *page, unsigned slot)
     return count - 1;
 }
 
-/* How much of `right` it takes to tell it from `left`, which is smaller. */
-static size_t separator_bytes(struct node_bytes left, struct node_bytes right)
+size_t tree_separator_bytes(struct node_bytes left, struct node_bytes right)
 {
     size_t i = 0;
     while (i < left.length && i < right.length && left.bytes[i] == right.bytes[i])
@@ -332,7 +331,7 @@ static bool leaves_share(uint8_t *parent, unsigned slot, uint8_t *left, uint8_t 
     if (!place)
         return false;
     struct node_bytes separator = pair_key(&pair, place);
-    separator.length = separator_bytes(pair_key(&pair, place - 1), separator);
+    separator.length = tree_separator_bytes(pair_key(&pair, place - 1), separator);
     if (node_used_bytes(parent) - node_record_bytes(parent, slot + 1) + BRANCH_RECORD_BYTES +
             separator.length >
         PAGE_ROOM_BYTES)
@@ -396,7 +395,7 @@ static void make_room(struct tree *tree, struct tree_path *path, unsigned level,
     struct node_bytes right_key = at_end ? key : node_key(page, place);
     size_t length = right_key.length;
     if (page_type(page) == PAGE_LEAF)
-        length = separator_bytes(node_key(page, place - 1), right_key);
+        length = tree_separator_bytes(node_key(page, place - 1), right_key);
     uint8_t separator[LIMIT_KEY_BYTES_CAP];
     memcpy(separator, right_key.bytes, length);
 
@@ -425,8 +424,8 @@ static int record_drop_run(struct tree *tree, const uint8_t *at)
     return 0;
 }
 
-static void record_write(uint8_t *record, struct node_bytes key, uint64_t revision,
-                         struct node_bytes value, const struct page_pin *run)
+void tree_record_write(uint8_t *record, struct node_bytes key, uint64_t revision,
+                       struct node_bytes value, const struct page_pin *run)
 {
     uint8_t *behind = record + LEAF_RECORD_BYTES + key.length;
     wire_store_u16(record, (uint16_t)(key.length | (run ? LEAF_OVERFLOW : 0)));
@@ -487,7 +486,7 @@ int tree_put(struct tree *tree, struct tree_path *path, struct node_bytes key, u
     uint8_t *record = put_place(tree, path, key, leaf_record_bytes(key.length, inline_bytes));
     if (!record)
         return -EBADMSG;
-    record_write(record, key, revision, value, run);
+    tree_record_write(record, key, revision, value, run);
     return 0;
 }
 

@@ -75,5 +75,11 @@ int tree_move_down(struct tree *tree, struct node_bytes from, uint64_t below, ui
 /* Whether such a value goes to an overflow run: a property of the format, the same on every node.
  */
 bool tree_value_overflows(size_t key_bytes, size_t value_bytes);
+/* How many bytes of `right` it takes to tell it from `left`, which is smaller: the separator. */
+size_t tree_separator_bytes(struct node_bytes left, struct node_bytes right);
+/* Fills a leaf record (page.h); `run` is where an overflow value was put, NULL for an inline one.
+ */
+void tree_record_write(uint8_t *record, struct node_bytes key, uint64_t revision,
+                       struct node_bytes value, const struct page_pin *run);
 /* XXH3-64 of an overflow value. */
 uint64_t tree_value_hash(struct node_bytes value);
