@@ -20,7 +20,7 @@
 /* Bytes of changed pages. At SOFT a checkpoint begins; at HARD entries wait (BUSY) until one is
  * through. */
 #define STORE_DIRTY_BYTES_SOFT (32u << 20)
-#define STORE_DIRTY_BYTES_HARD (96u << 20)
+#define STORE_DIRTY_BYTES_HARD (192u << 20)
 
 struct store;
 
