@@ -19,8 +19,9 @@ san="$here/build-sanitize"
 ninja -C "$here/build"
 ninja -C "$san"
 meson test -C "$san" --no-rebuild --print-errorlogs --suite unit
-meson test -C "$here/build" --no-rebuild --print-errorlogs --suite integration --suite sim
+meson test -C "$here/build" --no-rebuild --print-errorlogs --suite integration --suite sim --suite crash
 if [ -n "$nightly" ]; then
     "$here/build/tests/sim/conure-sim" --seed 1000000 --seeds 100000
+    meson test -C "$here/build" --no-rebuild --print-errorlogs --setup nightly --suite nightly
     meson test -C "$san" --no-rebuild --print-errorlogs --suite integration --timeout-multiplier 4
 fi

@@ -1,0 +1,329 @@
+/* The store over power loss: every crash state of a random run opens, is whole, and holds the last
+ * acknowledged commit or the one in flight. Owner: tests/crash.
+ *
+ *   crash_store [--seed N|random] [--states N]
+ *
+ * Rounds of a random run of put, delete, overwrite, overflow values, configurations, checkpoints
+ * and reopens are recorded (disk.h) and replayed (replay.h) until enough states were seen. Some of
+ * the states are run on in a journal of their own and crash again, three deep. The seed is printed
+ * first; the same seed and number of states replay everything. */
+#include "buffer.h"
+#include "clock.h"
+#include "disk.h"
+#include "folder.h"
+#include "model.h"
+#include "replay.h"
+#include "verify.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define TREE_FILE "conure.db"
+#define DEPTH_MAX 3u
+
+enum { MARK_BEGUN, MARK_DURABLE };
+
+struct round {
+    struct model model;
+    unsigned exhaustive_max; /* choices of which every combination is looked at */
+    unsigned depth;          /* crashes before this one */
+    unsigned durable, begun; /* commits, as the replay goes on */
+    struct random *random;
+};
+
+static uint64_t seed = 1, states_wanted = 20000, states_seen, points_seen, rounds_seen, deep_seen;
+static struct random random_now;
+static uint64_t round_number;
+
+/* The store's own random numbers (store id, transactions stepped over) come from the seed too. */
+ssize_t getrandom(void *bytes, size_t length, unsigned flags)
+{
+    (void)flags;
+    for (size_t i = 0; i < length; i++)
+        ((uint8_t *)bytes)[i] = (uint8_t)(random_next(&random_now) >> 56);
+    return (ssize_t)length;
+}
+
+/* ---- checking one crash state ---- */
+
+static void print_finding(void *context, const char *line)
+{
+    (void)context;
+    fprintf(stderr, "finding: %s\n", line);
+}
+
+static const struct model_commit *legal_commit(const struct round *round, uint64_t index)
+{
+    for (unsigned i = round->durable; i <= round->begun; i++)
+        if (round->model.commits[i].index == index)
+            return &round->model.commits[i];
+    return NULL;
+}
+
+static bool configuration_equals(const struct model_commit *commit, const struct meta *meta)
+{
+    uint8_t bytes[META_CONFIGURATION_BYTES_MAX];
+    size_t length = model_configuration(commit->configuration_index, bytes);
+    return meta->configuration_bytes == length && !memcmp(meta->configuration, bytes, length);
+}
+
+/* What the file says of itself is a legal commit, in all of its parts, and the tree agrees. */
+static bool check_file(const struct round *round, uint64_t *ret_index)
+{
+    struct tree tree = {0};
+    struct meta meta;
+    struct error error = {""};
+    int code = pager_open(&tree.pager, TREE_FILE, true, &meta, &error);
+    *ret_index = 0;
+    if (code == -ENOENT && round->durable == 0 && round->model.commits[0].index == 0)
+        return true; /* it was being made */
+    if (code) {
+        fprintf(stderr, "does not open: %s\n", error.text);
+        return false;
+    }
+    tree.root = meta.root;
+    tree.depth = meta.depth;
+    const struct model_commit *commit = legal_commit(round, meta.applied_index);
+    bool good = commit && commit->keys == meta.keys &&
+                !memcmp(commit->hash, meta.state_hash, sizeof(commit->hash)) &&
+                configuration_equals(commit, &meta);
+    if (!good)
+        fprintf(stderr,
+                "holds index %" PRIu64 ", legal are commits of %" PRIu64 " to %" PRIu64 "%s\n",
+                meta.applied_index, round->model.commits[round->durable].index,
+                round->model.commits[round->begun].index, commit ? ", in all parts" : "");
+    if (verify_tree(&tree, &meta, print_finding, NULL, NULL))
+        good = false;
+    pager_close(tree.pager);
+    *ret_index = meta.applied_index;
+    return good;
+}
+
+/* Record for record, through the store. Opening must not have changed the file. */
+static bool check_content(const struct round *round, uint64_t index)
+{
+    struct store *store = NULL;
+    struct error error = {""};
+    unsigned long changes = folder_guard_begin();
+    int code = store_open(&store, TREE_FILE, &error);
+    bool good = !code && model_equals(&round->model, index, store);
+    if (code)
+        fprintf(stderr, "the store does not open: %s\n", error.text);
+    store_close(store);
+    changes = folder_guard_end();
+    if (changes)
+        fprintf(stderr, "opening the store changed files %lu times\n", changes);
+    return good && !changes;
+}
+
+static bool round_run(struct round *round, unsigned checkpoints);
+
+/* The state is run on, recorded, and crashes again. */
+static bool check_deeper(const struct round *round, uint64_t index)
+{
+    struct round next = {.depth = round->depth + 1, .random = round->random};
+    char live[FOLDER_PATH_BYTES], here[FOLDER_PATH_BYTES];
+    const struct model_commit *commit = legal_commit(round, index);
+    model_branch(&round->model, (unsigned)(commit - round->model.commits), &next.model);
+    folder_name(live, "live", next.depth);
+    folder_copy_here(live);
+    folder_enter(live, here);
+    bool good = round_run(&next, 1 + random_below(round->random, 3));
+    folder_leave(here);
+    folder_remove(live);
+    model_free(&next.model);
+    deep_seen++;
+    if (!good)
+        fprintf(stderr, "  that was after crash %u\n", round->depth + 1);
+    return good;
+}
+
+static bool round_check(void *context)
+{
+    struct round *round = context;
+    uint64_t index;
+    states_seen++;
+    if (!check_file(round, &index))
+        return false;
+    if (access(TREE_FILE, F_OK) == 0 && random_below(round->random, 16) == 0 &&
+        !check_content(round, index))
+        return false;
+    unsigned rarity = round->depth == 0 ? 512 : 64;
+    if (round->depth < DEPTH_MAX - 1 && random_below(round->random, rarity) == 0)
+        return check_deeper(round, index);
+    return true;
+}
+
+static bool round_on_mark(void *context, uint64_t number, uint64_t value)
+{
+    struct round *round = context;
+    if (number == MARK_BEGUN)
+        round->begun = (unsigned)value;
+    else
+        round->durable = (unsigned)value;
+    return number == MARK_DURABLE;
+}
+
+/* ---- a recorded run ---- */
+
+static struct store *must_open(struct round *round)
+{
+    struct store *store = NULL;
+    struct error error = {""};
+    if (store_open(&store, TREE_FILE, &error)) {
+        fprintf(stderr, "cannot open: %s\n", error.text);
+        return NULL;
+    }
+    if (!model_equals(&round->model, store_applied_index(store), store)) {
+        store_close(store);
+        return NULL;
+    }
+    return store;
+}
+
+static bool apply_some(struct round *round, struct store *store)
+{
+    unsigned count = 1 + random_below(round->random, random_below(round->random, 4) ? 4 : 40);
+    for (unsigned i = 0; i < count; i++)
+        if (model_apply_random(&round->model, store, round->random)) {
+            fprintf(stderr, "cannot apply: %s\n", store_damage(store));
+            return false;
+        }
+    return true;
+}
+
+/* Entries may come while a checkpoint is written; they belong to the next. */
+static bool checkpoint(struct round *round, struct store *store, struct disk *disk)
+{
+    if (!store_checkpoint_begin(store))
+        return true;
+    unsigned commit = model_note_commit(&round->model, store);
+    if (random_below(round->random, 3) == 0 && !apply_some(round, store))
+        return false;
+    disk_mark(disk, MARK_BEGUN, commit);
+    int code = store_checkpoint_write(store);
+    if (code) {
+        fprintf(stderr, "cannot write: %s\n", strerror(-code));
+        return false;
+    }
+    store_checkpoint_end(store);
+    disk_mark(disk, MARK_DURABLE, commit);
+    return true;
+}
+
+static bool round_record(struct round *round, unsigned checkpoints, struct disk *disk)
+{
+    struct store *store = must_open(round);
+    bool good = store;
+    for (unsigned i = 0; i < checkpoints && good; i++) {
+        good = apply_some(round, store) && checkpoint(round, store, disk);
+        if (good && random_below(round->random, 24) == 0) {
+            store_close(store);
+            model_roll_back(&round->model);
+            store = must_open(round);
+            good = store;
+        }
+    }
+    store_close(store);
+    return good;
+}
+
+/* In the working directory, from what is there. */
+static bool round_run(struct round *round, unsigned checkpoints)
+{
+    char folder[FOLDER_PATH_BYTES];
+    struct disk *disk = disk_begin(NULL);
+    bool good = round_record(round, checkpoints, disk);
+    disk_end(disk);
+    folder_name(folder, "replay", round->depth);
+    folder_make(folder);
+    struct replay_options options = {.folder = folder,
+                                     .block_bytes = PAGE_BYTES,
+                                     .exhaustive_max = round->depth ? 6 : round->exhaustive_max,
+                                     .samples = round->depth ? 4 : 24,
+                                     .random = round->random,
+                                     .on_mark = round_on_mark,
+                                     .check = round_check,
+                                     .context = round};
+    struct replay_result result = {0};
+    round->durable = round->begun = 0;
+    if (good)
+        replay_run(disk, &options, &result);
+    folder_remove(folder);
+    disk_free(disk);
+    points_seen += result.points;
+    return good && !result.stopped;
+}
+
+static bool round_new(void)
+{
+    struct round round = {.random = &random_now};
+    char live[FOLDER_PATH_BYTES], here[FOLDER_PATH_BYTES];
+    round_number++;
+    random_now = random_of(seed * 1000003 + round_number);
+    round.exhaustive_max = round_number % 4 ? 8 : 12; /* 12 are 4096 states at each moment */
+    model_begin(&round.model, &random_now);
+    folder_name(live, "live", 0);
+    folder_make(live);
+    folder_enter(live, here);
+    bool good = round_run(&round, 10 + random_below(&random_now, 60));
+    folder_leave(here);
+    folder_remove(live);
+    model_free(&round.model);
+    rounds_seen++;
+    return good;
+}
+
+/* ---- the program ---- */
+
+static void on_crash(int signal_number)
+{
+    char line[128];
+    int length = snprintf(line, sizeof(line), "signal %d in round %" PRIu64 ", seed %" PRIu64 "\n",
+                          signal_number, round_number, seed);
+    (void)!write(2, line, (size_t)length);
+    (void)signal(signal_number, SIG_DFL);
+    (void)raise(signal_number);
+}
+
+static uint64_t number_of(const char *text)
+{
+    char *end;
+    uint64_t number = strtoull(text, &end, 10);
+    if (*text && !*end)
+        return number;
+    fprintf(stderr, "crash_store: %s is no number\n", text);
+    exit(2);
+}
+
+int main(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i += 2) {
+        if (i + 1 < argc && !strcmp(argv[i], "--seed"))
+            seed = strcmp(argv[i + 1], "random") ? number_of(argv[i + 1]) : clock_boot_epoch();
+        else if (i + 1 < argc && !strcmp(argv[i], "--states"))
+            states_wanted = number_of(argv[i + 1]);
+        else
+            return fprintf(stderr, "usage: crash_store [--seed N|random] [--states N]\n"), 2;
+    }
+    printf("replay: crash_store --seed %" PRIu64 " --states %" PRIu64 "\n", seed, states_wanted);
+    fflush(stdout);
+    (void)signal(SIGABRT, on_crash);
+    (void)signal(SIGSEGV, on_crash);
+    (void)signal(SIGBUS, on_crash);
+    folder_begin();
+    bool good = true;
+    while (good && states_seen < states_wanted)
+        good = round_new();
+    folder_end();
+    printf("%s: %" PRIu64 " crash states at %" PRIu64 " moments of %" PRIu64 " rounds, %" PRIu64
+           " crashed again\n",
+           good ? "passed" : "FAILED", states_seen, points_seen, rounds_seen, deep_seen);
+    return good ? 0 : 1;
+}

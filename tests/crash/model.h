@@ -1,0 +1,59 @@
+/* What a store should hold at any index: the history of every key, and of the commits. Owner:
+ * tests/crash.
+ *
+ * A value is known by its seed and length; keys by a number. An index is one applied entry. */
+#pragma once
+
+#include "random.h"
+#include "store.h"
+
+#include <stdbool.h>
+
+#define MODEL_KEYS_MAX 512u
+#define MODEL_COMMITS_MAX 512u
+
+struct model_change {
+    uint64_t index;
+    unsigned key;
+    bool deleted;
+    uint32_t seed;
+    uint32_t bytes;
+};
+
+/* What one checkpoint makes durable, all together (invariant 5). */
+struct model_commit {
+    uint64_t index;
+    uint64_t keys;
+    uint8_t hash[16];
+    uint64_t configuration_index; /* of the entry that set it; 0: none */
+};
+
+struct model {
+    unsigned keys_count;    /* keys in play */
+    unsigned key_bytes_max; /* the longest of them */
+    uint32_t value_bytes_max;
+    struct model_change *changes;
+    size_t changes_count, changes_capacity;
+    uint64_t configuration_index;
+    struct model_commit commits[MODEL_COMMITS_MAX]; /* 0: the empty store */
+    unsigned commits_count;
+};
+
+/* A shape of keys and values: few and short, many and long, large values. */
+void model_begin(struct model *model, struct random *random);
+void model_free(struct model *model);
+/* Another model with what this one holds at the commit, which is its only one. */
+void model_branch(const struct model *model, unsigned commit, struct model *ret_branch);
+/* Forgets what came after the last commit: the store was opened again. */
+void model_roll_back(struct model *model);
+
+/* Applies a random entry (put, delete, no-op, configuration) to the store and notes it. The store's
+ * code, if it failed. */
+int model_apply_random(struct model *model, struct store *store, struct random *random);
+/* Notes a checkpoint that began now. Its number. */
+unsigned model_note_commit(struct model *model, const struct store *store);
+
+/* True if the store holds exactly what the model says at `index`; prints what differs. */
+bool model_equals(const struct model *model, uint64_t index, struct store *store);
+/* The configuration entry of this index. Returns its length. */
+size_t model_configuration(uint64_t index, uint8_t bytes[META_CONFIGURATION_BYTES_MAX]);
