@@ -1,12 +1,12 @@
 /* The store over power loss: every crash state of a random run opens, is whole, and holds the last
  * acknowledged commit or the one in flight. Owner: tests/crash.
  *
- *   crash_store [--seed N|random] [--states N]
+ *   crash_store [--seed N|random] [--states N] [--round N]
  *
  * Rounds of a random run of put, delete, overwrite, overflow values, configurations, checkpoints
  * and reopens are recorded (disk.h) and replayed (replay.h) until enough states were seen. Some of
  * the states are run on in a journal of their own and crash again, three deep. The seed is printed
- * first; the same seed and number of states replay everything. */
+ * first; with the round that failed, which is printed last, it replays the failure. */
 #include "buffer.h"
 #include "clock.h"
 #include "disk.h"
@@ -90,14 +90,18 @@ static bool check_file(const struct round *round, uint64_t *ret_index)
     tree.root = meta.root;
     tree.depth = meta.depth;
     const struct model_commit *commit = legal_commit(round, meta.applied_index);
-    bool good = commit && commit->keys == meta.keys &&
-                !memcmp(commit->hash, meta.state_hash, sizeof(commit->hash)) &&
-                configuration_equals(commit, &meta);
+    bool hash = commit && commit->keys == meta.keys &&
+                !memcmp(commit->hash, meta.state_hash, sizeof(commit->hash));
+    bool configuration = commit && configuration_equals(commit, &meta);
+    bool good = hash && configuration;
     if (!good)
         fprintf(stderr,
                 "holds index %" PRIu64 ", legal are commits of %" PRIu64 " to %" PRIu64 "%s\n",
                 meta.applied_index, round->model.commits[round->durable].index,
-                round->model.commits[round->begun].index, commit ? ", in all parts" : "");
+                round->model.commits[round->begun].index,
+                !commit ? ""
+                : hash  ? ": another configuration"
+                        : ": other keys and values");
     if (verify_tree(&tree, &meta, print_finding, NULL, NULL))
         good = false;
     pager_close(tree.pager);
@@ -191,7 +195,7 @@ static bool apply_some(struct round *round, struct store *store)
 {
     unsigned count = 1 + random_below(round->random, random_below(round->random, 4) ? 4 : 40);
     for (unsigned i = 0; i < count; i++)
-        if (model_apply_random(&round->model, store, round->random)) {
+        if (model_apply_next(&round->model, store)) {
             fprintf(stderr, "cannot apply: %s\n", store_damage(store));
             return false;
         }
@@ -309,10 +313,15 @@ int main(int argc, char **argv)
             seed = strcmp(argv[i + 1], "random") ? number_of(argv[i + 1]) : clock_boot_epoch();
         else if (i + 1 < argc && !strcmp(argv[i], "--states"))
             states_wanted = number_of(argv[i + 1]);
+        else if (i + 1 < argc && !strcmp(argv[i], "--round"))
+            round_number = number_of(argv[i + 1]) - 1;
         else
-            return fprintf(stderr, "usage: crash_store [--seed N|random] [--states N]\n"), 2;
+            return fprintf(stderr,
+                           "usage: crash_store [--seed N|random] [--states N] [--round N]\n"),
+                   2;
     }
-    printf("replay: crash_store --seed %" PRIu64 " --states %" PRIu64 "\n", seed, states_wanted);
+    printf("replay: crash_store --seed %" PRIu64 " --states %" PRIu64 " --round %" PRIu64 "\n",
+           seed, states_wanted, round_number + 1);
     fflush(stdout);
     (void)signal(SIGABRT, on_crash);
     (void)signal(SIGSEGV, on_crash);
@@ -325,5 +334,8 @@ int main(int argc, char **argv)
     printf("%s: %" PRIu64 " crash states at %" PRIu64 " moments of %" PRIu64 " rounds, %" PRIu64
            " crashed again\n",
            good ? "passed" : "FAILED", states_seen, points_seen, rounds_seen, deep_seen);
+    if (!good)
+        printf("replay: crash_store --seed %" PRIu64 " --states 1 --round %" PRIu64 "\n", seed,
+               round_number);
     return good ? 0 : 1;
 }

@@ -9,7 +9,7 @@
 
 void model_begin(struct model *model, struct random *random)
 {
-    *model = (struct model){.commits_count = 1};
+    *model = (struct model){.seed = random_next(random), .commits_count = 1};
     switch (random_below(random, 4)) {
     case 0: /* one leaf */
         model->keys_count = 2 + random_below(random, 10);
@@ -130,10 +130,11 @@ static int apply_change(struct model *model, struct store *store, struct model_c
     return code;
 }
 
-int model_apply_random(struct model *model, struct store *store, struct random *random)
+int model_apply_next(struct model *model, struct store *store)
 {
     uint8_t configuration[META_CONFIGURATION_BYTES_MAX];
     uint64_t index = store_applied_index(store) + 1;
+    struct random entry = random_of(model->seed + index), *random = &entry;
     uint32_t what = random_below(random, 100);
     if (what < 3)
         return apply_bytes(store, ENTRY_NOOP, NULL, 0);

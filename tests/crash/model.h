@@ -29,6 +29,7 @@ struct model_commit {
 };
 
 struct model {
+    uint64_t seed;          /* of the entries */
     unsigned keys_count;    /* keys in play */
     unsigned key_bytes_max; /* the longest of them */
     uint32_t value_bytes_max;
@@ -47,9 +48,10 @@ void model_branch(const struct model *model, unsigned commit, struct model *ret_
 /* Forgets what came after the last commit: the store was opened again. */
 void model_roll_back(struct model *model);
 
-/* Applies a random entry (put, delete, no-op, configuration) to the store and notes it. The store's
- * code, if it failed. */
-int model_apply_random(struct model *model, struct store *store, struct random *random);
+/* Applies the next entry (put, delete, no-op, configuration) to the store and notes it. What an
+ * index holds is a function of the seed: after a crash the same entries come again, as from the
+ * log. The store's code, if it failed. */
+int model_apply_next(struct model *model, struct store *store);
 /* Notes a checkpoint that began now. Its number. */
 unsigned model_note_commit(struct model *model, const struct store *store);
 
