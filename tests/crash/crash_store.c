@@ -14,8 +14,13 @@
 #include "model.h"
 #include "replay.h"
 #include "verify.h"
+#ifdef CRASH_MUTANTS
+#define MUTANT_OWN
+#include "mutant.h"
+#endif
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -33,6 +38,7 @@ struct round {
     struct model model;
     unsigned exhaustive_max; /* choices of which every combination is looked at */
     unsigned depth;          /* crashes before this one */
+    unsigned base;           /* the commit that was found when it began */
     unsigned durable, begun; /* commits, as the replay goes on */
     struct random *random;
 };
@@ -73,39 +79,77 @@ static bool configuration_equals(const struct model_commit *commit, const struct
     return meta->configuration_bytes == length && !memcmp(meta->configuration, bytes, length);
 }
 
-/* What the file says of itself is a legal commit, in all of its parts, and the tree agrees. */
-static bool check_file(const struct round *round, uint64_t *ret_index)
+/* What the file says of itself is this commit in all of its parts. */
+static bool check_meta(const struct round *round, const struct model_commit *commit,
+                       const struct meta *meta)
+{
+    bool hash = commit && commit->keys == meta->keys &&
+                !memcmp(commit->hash, meta->state_hash, sizeof(commit->hash));
+    if (hash && configuration_equals(commit, meta))
+        return true;
+    fprintf(stderr, "holds index %" PRIu64 ", legal are commits of %" PRIu64 " to %" PRIu64 "%s\n",
+            meta->applied_index, round->model.commits[round->durable].index,
+            round->model.commits[round->begun].index,
+            !commit ? ""
+            : hash  ? ": another configuration"
+                    : ": other keys and values");
+    return false;
+}
+
+/* The file opens to a legal commit, and all of its tree agrees. */
+static bool check_file(const struct round *round, struct meta *ret_meta)
 {
     struct tree tree = {0};
-    struct meta meta;
     struct error error = {""};
-    int code = pager_open(&tree.pager, TREE_FILE, true, &meta, &error);
-    *ret_index = 0;
-    if (code == -ENOENT && round->durable == 0 && round->model.commits[0].index == 0)
+    int code = pager_open(&tree.pager, TREE_FILE, true, ret_meta, &error);
+    if (code == -ENOENT && round->durable == 0) {
+        *ret_meta = (struct meta){0};
         return true; /* it was being made */
+    }
     if (code) {
         fprintf(stderr, "does not open: %s\n", error.text);
         return false;
     }
-    tree.root = meta.root;
-    tree.depth = meta.depth;
-    const struct model_commit *commit = legal_commit(round, meta.applied_index);
-    bool hash = commit && commit->keys == meta.keys &&
-                !memcmp(commit->hash, meta.state_hash, sizeof(commit->hash));
-    bool configuration = commit && configuration_equals(commit, &meta);
-    bool good = hash && configuration;
-    if (!good)
-        fprintf(stderr,
-                "holds index %" PRIu64 ", legal are commits of %" PRIu64 " to %" PRIu64 "%s\n",
-                meta.applied_index, round->model.commits[round->durable].index,
-                round->model.commits[round->begun].index,
-                !commit ? ""
-                : hash  ? ": another configuration"
-                        : ": other keys and values");
-    if (verify_tree(&tree, &meta, print_finding, NULL, NULL))
+    tree.root = ret_meta->root;
+    tree.depth = ret_meta->depth;
+    bool good = check_meta(round, legal_commit(round, ret_meta->applied_index), ret_meta);
+    if (verify_tree(&tree, ret_meta, print_finding, NULL, NULL))
         good = false;
     pager_close(tree.pager);
-    *ret_index = meta.applied_index;
+    return good;
+}
+
+/* The newest meta page goes bad: then the file opens to the commit before, as a whole, or, while
+ * the other meta page is being written or was lost in the last crash, with a clear refusal. */
+static bool check_fallback(const struct round *round, const struct meta *meta)
+{
+    struct round before = *round;
+    struct meta found;
+    struct error error = {""};
+    struct pager *pager;
+    uint8_t page[PAGE_BYTES];
+    uint64_t offset = meta->transaction % PAGE_METAS * PAGE_BYTES;
+    unsigned commit = (unsigned)(legal_commit(round, meta->applied_index) - round->model.commits);
+    if (commit <= round->base)
+        return true; /* what the other meta page holds is a matter of the round before */
+    bool may_refuse = round->begun > commit;
+    int fd = open(TREE_FILE, O_RDWR | O_CLOEXEC);
+    bool good = fd >= 0 && pread(fd, page, PAGE_BYTES, (off_t)offset) == PAGE_BYTES;
+    uint8_t flipped = page[64] ^ 1;
+    good = good && pwrite(fd, &flipped, 1, (off_t)offset + 64) == 1;
+    int code = pager_open(&pager, TREE_FILE, true, &found, &error);
+    if (!code)
+        pager_close(pager);
+    before.durable = before.begun = commit - 1;
+    if (code && !(may_refuse && code == -EBADMSG)) {
+        fprintf(stderr, "newest meta page damaged: does not open: %s\n", error.text);
+        good = false;
+    } else if (!code && !check_file(&before, &found)) {
+        fprintf(stderr, "newest meta page damaged: the commit before is not whole\n");
+        good = false;
+    }
+    good = pwrite(fd, &page[64], 1, (off_t)offset + 64) == 1 && good;
+    (void)close(fd);
     return good;
 }
 
@@ -151,16 +195,18 @@ static bool check_deeper(const struct round *round, uint64_t index)
 static bool round_check(void *context)
 {
     struct round *round = context;
-    uint64_t index;
+    struct meta meta;
     states_seen++;
-    if (!check_file(round, &index))
+    if (!check_file(round, &meta))
+        return false;
+    if (meta.transaction && random_below(round->random, 8) == 0 && !check_fallback(round, &meta))
         return false;
     if (access(TREE_FILE, F_OK) == 0 && random_below(round->random, 16) == 0 &&
-        !check_content(round, index))
+        !check_content(round, meta.applied_index))
         return false;
     unsigned rarity = round->depth == 0 ? 512 : 64;
     if (round->depth < DEPTH_MAX - 1 && random_below(round->random, rarity) == 0)
-        return check_deeper(round, index);
+        return check_deeper(round, meta.applied_index);
     return true;
 }
 
@@ -242,6 +288,7 @@ static bool round_record(struct round *round, unsigned checkpoints, struct disk 
 static bool round_run(struct round *round, unsigned checkpoints)
 {
     char folder[FOLDER_PATH_BYTES];
+    round->base = round->model.commits_count - 1;
     struct disk *disk = disk_begin(NULL);
     bool good = round_record(round, checkpoints, disk);
     disk_end(disk);
@@ -256,7 +303,7 @@ static bool round_run(struct round *round, unsigned checkpoints)
                                      .check = round_check,
                                      .context = round};
     struct replay_result result = {0};
-    round->durable = round->begun = 0;
+    round->durable = round->begun = round->base;
     if (good)
         replay_run(disk, &options, &result);
     folder_remove(folder);
@@ -315,6 +362,10 @@ int main(int argc, char **argv)
             states_wanted = number_of(argv[i + 1]);
         else if (i + 1 < argc && !strcmp(argv[i], "--round"))
             round_number = number_of(argv[i + 1]) - 1;
+#ifdef CRASH_MUTANTS
+        else if (i + 1 < argc && !strcmp(argv[i], "--mutant") && mutant_choose(argv[i + 1]))
+            continue;
+#endif
         else
             return fprintf(stderr,
                            "usage: crash_store [--seed N|random] [--states N] [--round N]\n"),

@@ -58,8 +58,7 @@ void model_branch(const struct model *model, unsigned commit, struct model *ret_
     for (size_t i = 0; i < model->changes_count; i++)
         if (model->changes[i].index <= model->commits[commit].index)
             *model_add(ret_branch) = model->changes[i];
-    ret_branch->commits[0] = model->commits[commit];
-    ret_branch->commits_count = 1;
+    ret_branch->commits_count = commit + 1;
     ret_branch->configuration_index = model->commits[commit].configuration_index;
 }
 

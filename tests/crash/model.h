@@ -43,7 +43,7 @@ struct model {
 /* A shape of keys and values: few and short, many and long, large values. */
 void model_begin(struct model *model, struct random *random);
 void model_free(struct model *model);
-/* Another model with what this one holds at the commit, which is its only one. */
+/* Another model with what this one holds at the commit, which is its last one. */
 void model_branch(const struct model *model, unsigned commit, struct model *ret_branch);
 /* Forgets what came after the last commit: the store was opened again. */
 void model_roll_back(struct model *model);
