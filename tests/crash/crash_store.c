@@ -1,7 +1,7 @@
 /* The store over power loss: every crash state of a random run opens, is whole, and holds the last
  * acknowledged commit or the one in flight. Owner: tests/crash.
  *
- *   crash_store [--seed N|random] [--states N] [--round N]
+ *   crash_store [--seed N|random] [--states N] [--round N] [--tear-again 1]
  *
  * Rounds of a random run of put, delete, overwrite, overflow values, configurations, checkpoints
  * and reopens are recorded (disk.h) and replayed (replay.h) until enough states were seen. Some of
@@ -46,6 +46,7 @@ struct round {
 static uint64_t seed = 1, states_wanted = 20000, states_seen, points_seen, rounds_seen, deep_seen;
 static struct random random_now;
 static uint64_t round_number;
+static bool tear_again; /* torn blocks also in a crash after a crash */
 
 /* The store's own random numbers (store id, transactions stepped over) come from the seed too. */
 ssize_t getrandom(void *bytes, size_t length, unsigned flags)
@@ -74,7 +75,7 @@ static const struct model_commit *legal_commit(const struct round *round, uint64
 
 static bool configuration_equals(const struct model_commit *commit, const struct meta *meta)
 {
-    uint8_t bytes[META_CONFIGURATION_BYTES_MAX];
+    uint8_t bytes[LIMIT_CONFIGURATION_BYTES_MAX];
     size_t length = model_configuration(commit->configuration_index, bytes);
     return meta->configuration_bytes == length && !memcmp(meta->configuration, bytes, length);
 }
@@ -298,6 +299,7 @@ static bool round_run(struct round *round, unsigned checkpoints)
                                      .block_bytes = PAGE_BYTES,
                                      .exhaustive_max = round->depth ? 6 : round->exhaustive_max,
                                      .samples = round->depth ? 4 : 24,
+                                     .tear = round->depth == 0 || tear_again,
                                      .random = round->random,
                                      .on_mark = round_on_mark,
                                      .check = round_check,
@@ -362,13 +364,15 @@ int main(int argc, char **argv)
             states_wanted = number_of(argv[i + 1]);
         else if (i + 1 < argc && !strcmp(argv[i], "--round"))
             round_number = number_of(argv[i + 1]) - 1;
+        else if (i + 1 < argc && !strcmp(argv[i], "--tear-again"))
+            tear_again = number_of(argv[i + 1]);
 #ifdef CRASH_MUTANTS
         else if (i + 1 < argc && !strcmp(argv[i], "--mutant") && mutant_choose(argv[i + 1]))
             continue;
 #endif
         else
-            return fprintf(stderr,
-                           "usage: crash_store [--seed N|random] [--states N] [--round N]\n"),
+            return fprintf(stderr, "usage: crash_store [--seed N|random] [--states N] [--round N] "
+                                   "[--tear-again 1]\n"),
                    2;
     }
     printf("replay: crash_store --seed %" PRIu64 " --states %" PRIu64 " --round %" PRIu64 "\n",

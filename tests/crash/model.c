@@ -87,10 +87,10 @@ static void value_make(uint8_t *into, uint32_t bytes, uint32_t seed)
         into[i] = (uint8_t)(seed + i * 7 + (i >> 8));
 }
 
-size_t model_configuration(uint64_t index, uint8_t bytes[META_CONFIGURATION_BYTES_MAX])
+size_t model_configuration(uint64_t index, uint8_t bytes[LIMIT_CONFIGURATION_BYTES_MAX])
 {
     struct random random = random_of(index);
-    size_t length = index ? random_below(&random, META_CONFIGURATION_BYTES_MAX + 1) : 0;
+    size_t length = index ? random_below(&random, LIMIT_CONFIGURATION_BYTES_MAX + 1) : 0;
     for (size_t i = 0; i < length; i++)
         bytes[i] = (uint8_t)random_next(&random);
     return length;
@@ -131,7 +131,7 @@ static int apply_change(struct model *model, struct store *store, struct model_c
 
 int model_apply_next(struct model *model, struct store *store)
 {
-    uint8_t configuration[META_CONFIGURATION_BYTES_MAX];
+    uint8_t configuration[LIMIT_CONFIGURATION_BYTES_MAX];
     uint64_t index = store_applied_index(store) + 1;
     struct random entry = random_of(model->seed + index), *random = &entry;
     uint32_t what = random_below(random, 100);

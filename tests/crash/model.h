@@ -58,4 +58,4 @@ unsigned model_note_commit(struct model *model, const struct store *store);
 /* True if the store holds exactly what the model says at `index`; prints what differs. */
 bool model_equals(const struct model *model, uint64_t index, struct store *store);
 /* The configuration entry of this index. Returns its length. */
-size_t model_configuration(uint64_t index, uint8_t bytes[META_CONFIGURATION_BYTES_MAX]);
+size_t model_configuration(uint64_t index, uint8_t bytes[LIMIT_CONFIGURATION_BYTES_MAX]);

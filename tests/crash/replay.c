@@ -494,7 +494,7 @@ static void replay_enumerate(struct replay *replay)
         } else {
             replay_sample(replay);
         }
-        if (replay->options->block_bytes > REPLAY_SECTOR_BYTES)
+        if (replay->options->tear && replay->options->block_bytes > REPLAY_SECTOR_BYTES)
             replay_torn(replay);
     }
     if (!replay->result->stopped)

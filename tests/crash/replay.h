@@ -24,6 +24,7 @@ struct replay_options {
     const char *folder;      /* absolute, exists, empty; its folder state/ is the crash state */
     uint32_t block_bytes;    /* 4096, or 512 */
     unsigned exhaustive_max; /* choices: at most 12 */
+    bool tear;               /* one block torn, too */
     unsigned samples;        /* random states and random prefixes, drops, tears: of each */
     struct random *random;
     /* A mark was passed; true: look at the crash states here. */
