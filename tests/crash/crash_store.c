@@ -8,10 +8,10 @@
  * the states are run on in a journal of their own and crash again, three deep. The seed is printed
  * first; with the round that failed, which is printed last, it replays the failure. */
 #include "buffer.h"
-#include "clock.h"
 #include "disk.h"
 #include "folder.h"
 #include "model.h"
+#include "program.h"
 #include "replay.h"
 #include "verify.h"
 #ifdef CRASH_MUTANTS
@@ -22,9 +22,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -43,17 +41,15 @@ struct round {
     struct random *random;
 };
 
-static uint64_t seed = 1, states_wanted = 20000, states_seen, points_seen, rounds_seen, deep_seen;
-static struct random random_now;
-static uint64_t round_number;
-static bool tear_again; /* torn blocks also in a crash after a crash */
+static struct program program = {.name = "crash_store", .states = 20000};
+static struct random store_random;
 
 /* The store's own random numbers (store id, transactions stepped over) come from the seed too. */
 ssize_t getrandom(void *bytes, size_t length, unsigned flags)
 {
     (void)flags;
     for (size_t i = 0; i < length; i++)
-        ((uint8_t *)bytes)[i] = (uint8_t)(random_next(&random_now) >> 56);
+        ((uint8_t *)bytes)[i] = (uint8_t)(random_next(&store_random) >> 56);
     return (ssize_t)length;
 }
 
@@ -187,7 +183,7 @@ static bool check_deeper(const struct round *round, uint64_t index)
     folder_leave(here);
     folder_remove(live);
     model_free(&next.model);
-    deep_seen++;
+    program.again++;
     if (!good)
         fprintf(stderr, "  that was after crash %u\n", round->depth + 1);
     return good;
@@ -197,7 +193,7 @@ static bool round_check(void *context)
 {
     struct round *round = context;
     struct meta meta;
-    states_seen++;
+    program.seen++;
     if (!check_file(round, &meta))
         return false;
     if (meta.transaction && random_below(round->random, 8) == 0 && !check_fallback(round, &meta))
@@ -299,7 +295,7 @@ static bool round_run(struct round *round, unsigned checkpoints)
                                      .block_bytes = PAGE_BYTES,
                                      .exhaustive_max = round->depth ? 6 : round->exhaustive_max,
                                      .samples = round->depth ? 4 : 24,
-                                     .tear = round->depth == 0 || tear_again,
+                                     .tear = round->depth == 0 || program.tear_again,
                                      .random = round->random,
                                      .on_mark = round_on_mark,
                                      .check = round_check,
@@ -310,87 +306,36 @@ static bool round_run(struct round *round, unsigned checkpoints)
         replay_run(disk, &options, &result);
     folder_remove(folder);
     disk_free(disk);
-    points_seen += result.points;
+    program.moments += result.points;
     return good && !result.stopped;
 }
 
-static bool round_new(void)
+static bool round_new(struct random *random)
 {
-    struct round round = {.random = &random_now};
+    struct round round = {.random = random};
     char live[FOLDER_PATH_BYTES], here[FOLDER_PATH_BYTES];
-    round_number++;
-    random_now = random_of(seed * 1000003 + round_number);
-    round.exhaustive_max = round_number % 4 ? 8 : 12; /* 12 are 4096 states at each moment */
-    model_begin(&round.model, &random_now);
+    store_random = random_of(random_next(random));
+    round.exhaustive_max = program.round % 4 ? 8 : 12; /* 12 are 4096 states at each moment */
+    model_begin(&round.model, random);
     folder_name(live, "live", 0);
     folder_make(live);
     folder_enter(live, here);
-    bool good = round_run(&round, 10 + random_below(&random_now, 60));
+    bool good = round_run(&round, 10 + random_below(random, 60));
     folder_leave(here);
     folder_remove(live);
     model_free(&round.model);
-    rounds_seen++;
     return good;
-}
-
-/* ---- the program ---- */
-
-static void on_crash(int signal_number)
-{
-    char line[128];
-    int length = snprintf(line, sizeof(line), "signal %d in round %" PRIu64 ", seed %" PRIu64 "\n",
-                          signal_number, round_number, seed);
-    (void)!write(2, line, (size_t)length);
-    (void)signal(signal_number, SIG_DFL);
-    (void)raise(signal_number);
-}
-
-static uint64_t number_of(const char *text)
-{
-    char *end;
-    uint64_t number = strtoull(text, &end, 10);
-    if (*text && !*end)
-        return number;
-    fprintf(stderr, "crash_store: %s is no number\n", text);
-    exit(2);
 }
 
 int main(int argc, char **argv)
 {
-    for (int i = 1; i < argc; i += 2) {
-        if (i + 1 < argc && !strcmp(argv[i], "--seed"))
-            seed = strcmp(argv[i + 1], "random") ? number_of(argv[i + 1]) : clock_boot_epoch();
-        else if (i + 1 < argc && !strcmp(argv[i], "--states"))
-            states_wanted = number_of(argv[i + 1]);
-        else if (i + 1 < argc && !strcmp(argv[i], "--round"))
-            round_number = number_of(argv[i + 1]) - 1;
-        else if (i + 1 < argc && !strcmp(argv[i], "--tear-again"))
-            tear_again = number_of(argv[i + 1]);
+    program_arguments(&program, argc, argv);
 #ifdef CRASH_MUTANTS
-        else if (i + 1 < argc && !strcmp(argv[i], "--mutant") && mutant_choose(argv[i + 1]))
-            continue;
+    if (program.mutant && !mutant_choose(program.mutant))
+        return fprintf(stderr, "crash_store: no mutant %s\n", program.mutant), 2;
+#else
+    if (program.mutant)
+        return fprintf(stderr, "crash_store: no mutants in this build\n"), 2;
 #endif
-        else
-            return fprintf(stderr, "usage: crash_store [--seed N|random] [--states N] [--round N] "
-                                   "[--tear-again 1]\n"),
-                   2;
-    }
-    printf("replay: crash_store --seed %" PRIu64 " --states %" PRIu64 " --round %" PRIu64 "\n",
-           seed, states_wanted, round_number + 1);
-    fflush(stdout);
-    (void)signal(SIGABRT, on_crash);
-    (void)signal(SIGSEGV, on_crash);
-    (void)signal(SIGBUS, on_crash);
-    folder_begin();
-    bool good = true;
-    while (good && states_seen < states_wanted)
-        good = round_new();
-    folder_end();
-    printf("%s: %" PRIu64 " crash states at %" PRIu64 " moments of %" PRIu64 " rounds, %" PRIu64
-           " crashed again\n",
-           good ? "passed" : "FAILED", states_seen, points_seen, rounds_seen, deep_seen);
-    if (!good)
-        printf("replay: crash_store --seed %" PRIu64 " --states 1 --round %" PRIu64 "\n", seed,
-               round_number);
-    return good ? 0 : 1;
+    return program_run(&program, round_new);
 }

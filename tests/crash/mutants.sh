@@ -5,7 +5,7 @@ program=$1 states=$2
 shift 2
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
-if ! "$program" --seed 1 --states 5000 --mutant none >"$output" 2>&1; then
+if ! "$program" --seed 1 --states 2000 >"$output" 2>&1; then
     cat "$output"
     echo "FAILED: something is found where there is no mutant"
     exit 1

@@ -1,0 +1,93 @@
+#include "program.h"
+
+#include "clock.h"
+#include "folder.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct program *program_now;
+
+/* An assertion or a bad access in the code under test: say which round it was. */
+static void on_crash(int signal_number)
+{
+    char line[160];
+    int length =
+        snprintf(line, sizeof(line),
+                 "signal %d\nreplay: %s --seed %" PRIu64 " --states 1 --round %" PRIu64 "\n",
+                 signal_number, program_now->name, program_now->seed, program_now->round);
+    (void)!write(2, line, (size_t)length);
+    (void)signal(signal_number, SIG_DFL);
+    (void)raise(signal_number);
+}
+
+static uint64_t number_of(const struct program *program, const char *text)
+{
+    char *end;
+    uint64_t number = strtoull(text, &end, 10);
+    if (*text && !*end)
+        return number;
+    fprintf(stderr, "%s: %s is no number\n", program->name, text);
+    exit(2);
+}
+
+void program_arguments(struct program *program, int argc, char **argv)
+{
+    program->seed = program->round = 1;
+    for (int i = 1; i < argc; i += 2) {
+        const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
+        if (!strcmp(name, "--seed"))
+            program->seed =
+                strcmp(value, "random") ? number_of(program, value) : clock_boot_epoch();
+        else if (!strcmp(name, "--states"))
+            program->states = number_of(program, value);
+        else if (!strcmp(name, "--round"))
+            program->round = number_of(program, value);
+        else if (!strcmp(name, "--tear-again"))
+            program->tear_again = number_of(program, value);
+        else if (!strcmp(name, "--mutant"))
+            program->mutant = value;
+        else
+            name = NULL;
+        if (name)
+            continue;
+        fprintf(
+            stderr,
+            "usage: %s [--seed N|random] [--states N] [--round N] [--tear-again 1] [--mutant M]\n",
+            program->name);
+        exit(2);
+    }
+}
+
+int program_run(struct program *program, bool (*round)(struct random *random))
+{
+    uint64_t first = program->round;
+    bool good = true;
+    program_now = program;
+    printf("replay: %s --seed %" PRIu64 " --states %" PRIu64 " --round %" PRIu64 "\n",
+           program->name, program->seed, program->states, first);
+    fflush(stdout);
+    (void)signal(SIGABRT, on_crash);
+    (void)signal(SIGSEGV, on_crash);
+    (void)signal(SIGBUS, on_crash);
+    folder_begin();
+    for (; good && (program->round == first || program->seen < program->states); program->round++) {
+        struct random random = random_of(program->seed * 1000003 + program->round);
+        good = round(&random);
+        if (!good)
+            break;
+    }
+    folder_end();
+    printf("%s: %" PRIu64 " crash states at %" PRIu64 " moments of %" PRIu64 " rounds, %" PRIu64
+           " crashed again\n",
+           good ? "passed" : "FAILED", program->seen, program->moments, program->round - first,
+           program->again);
+    if (!good)
+        printf("replay: %s --seed %" PRIu64 " --states 1 --round %" PRIu64 "\n", program->name,
+               program->seed, program->round);
+    return good ? 0 : 1;
+}
