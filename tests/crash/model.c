@@ -10,7 +10,7 @@
 void model_begin(struct model *model, struct random *random)
 {
     *model = (struct model){.seed = random_next(random), .commits_count = 1};
-    switch (random_below(random, 4)) {
+    switch (random_below(random, 5)) {
     case 0: /* one leaf */
         model->keys_count = 2 + random_below(random, 10);
         model->key_bytes_max = 16;
@@ -20,6 +20,12 @@ void model_begin(struct model *model, struct random *random)
         model->keys_count = 60 + random_below(random, 120);
         model->key_bytes_max = 900;
         model->value_bytes_max = 600;
+        break;
+    case 3: /* waves of deletes: the file is cut again */
+        model->keys_count = 100 + random_below(random, 100);
+        model->key_bytes_max = 64;
+        model->value_bytes_max = 40000;
+        model->wave = 200;
         break;
     case 2: /* overflow runs */
         model->keys_count = 5 + random_below(random, 20);
@@ -129,6 +135,14 @@ static int apply_change(struct model *model, struct store *store, struct model_c
     return code;
 }
 
+/* Of a hundred entries. */
+static uint32_t deletes_below(const struct model *model, uint64_t index)
+{
+    if (!model->wave)
+        return 35;
+    return index / model->wave % 2 ? 95 : 15;
+}
+
 int model_apply_next(struct model *model, struct store *store)
 {
     uint8_t configuration[LIMIT_CONFIGURATION_BYTES_MAX];
@@ -145,7 +159,7 @@ int model_apply_next(struct model *model, struct store *store)
     struct model_change *change = model_add(model);
     *change = (struct model_change){.index = index,
                                     .key = random_below(random, model->keys_count),
-                                    .deleted = what < 35,
+                                    .deleted = what < deletes_below(model, index),
                                     .seed = (uint32_t)random_next(random)};
     change->bytes = change->deleted ? 0 : random_value_bytes(model, random);
     return apply_change(model, store, change);

@@ -33,6 +33,7 @@ struct model {
     unsigned keys_count;    /* keys in play */
     unsigned key_bytes_max; /* the longest of them */
     uint32_t value_bytes_max;
+    uint32_t wave; /* entries of mostly puts, then as many of mostly deletes; 0: an even mix */
     struct model_change *changes;
     size_t changes_count, changes_capacity;
     uint64_t configuration_index;
