@@ -115,7 +115,8 @@ static struct store *must_open(struct round *round)
 
 static bool apply_some(struct round *round, struct store *store)
 {
-    unsigned count = 1 + random_below(round->random, random_below(round->random, 4) ? 4 : 40);
+    uint32_t below = round->model.wave ? 80 : random_below(round->random, 4) ? 4 : 40;
+    unsigned count = 1 + random_below(round->random, below);
     for (unsigned i = 0; i < count; i++)
         if (model_apply_next(&round->model, store)) {
             fprintf(stderr, "cannot apply: %s\n", store_damage(store));
@@ -173,7 +174,9 @@ static bool round_run(struct round *round, unsigned checkpoints)
     struct replay_options options = {.folder = folder,
                                      .block_bytes = PAGE_BYTES,
                                      .exhaustive_max = round->depth ? 6 : round->exhaustive_max,
-                                     .samples = round->depth ? 4 : 24,
+                                     .samples = round->depth        ? 4
+                                                : round->model.wave ? 6
+                                                                    : 24,
                                      .tear = round->depth == 0 || program.tear_again,
                                      .random = round->random,
                                      .on_mark = round_on_mark,

@@ -24,8 +24,8 @@ void model_begin(struct model *model, struct random *random)
     case 3: /* waves of deletes: the file is cut again */
         model->keys_count = 100 + random_below(random, 100);
         model->key_bytes_max = 64;
-        model->value_bytes_max = 40000;
-        model->wave = 200;
+        model->value_bytes_max = 60000;
+        model->wave = 300;
         break;
     case 2: /* overflow runs */
         model->keys_count = 5 + random_below(random, 20);
