@@ -2,6 +2,30 @@
 
 #include <assert.h>
 
+#define SECTOR_BYTES 512u
+#define SECTORS (PAGE_BYTES / SECTOR_BYTES)
+#define STAMP_BYTES 8u
+#define CONFIGURATION_AT 152u
+
+_Static_assert(CONFIGURATION_AT + LIMIT_CONFIGURATION_BYTES_MAX + SECTORS * STAMP_BYTES <=
+                   PAGE_BYTES,
+               "the configuration fits the meta page, around the stamps");
+
+static uint32_t stamp_at(unsigned sector)
+{
+    return (sector + 1) * SECTOR_BYTES - STAMP_BYTES;
+}
+
+/* The configuration's next piece begins at *at and ends before a stamp; returns its bytes and moves
+ * *at behind the stamp. */
+static uint32_t configuration_piece(uint32_t *at, uint32_t left)
+{
+    uint32_t room = stamp_at(*at / SECTOR_BYTES) - *at;
+    uint32_t bytes = left < room ? left : room;
+    *at += room + STAMP_BYTES;
+    return bytes;
+}
+
 void meta_encode(uint8_t page[PAGE_BYTES], const struct meta *meta)
 {
     assert(meta->configuration_bytes <= LIMIT_CONFIGURATION_BYTES_MAX);
@@ -22,7 +46,14 @@ void meta_encode(uint8_t page[PAGE_BYTES], const struct meta *meta)
     memcpy(page + 128, meta->store_id, sizeof(meta->store_id));
     wire_store_u32(page + 144, meta->depth);
     wire_store_u32(page + 148, meta->configuration_bytes);
-    memcpy(page + 152, meta->configuration, meta->configuration_bytes);
+    for (uint32_t done = 0, at = CONFIGURATION_AT; done < meta->configuration_bytes;) {
+        uint8_t *piece = page + at;
+        uint32_t bytes = configuration_piece(&at, meta->configuration_bytes - done);
+        memcpy(piece, meta->configuration + done, bytes);
+        done += bytes;
+    }
+    for (unsigned sector = 0; sector < SECTORS; sector++)
+        wire_store_u64(page + stamp_at(sector), meta->transaction);
     page_seal(page, 1);
 }
 
@@ -58,7 +89,12 @@ int meta_decode(const uint8_t page[PAGE_BYTES], uint64_t number, uint64_t file_p
         return META_DAMAGED;
     memcpy(meta.state_hash, page + 96, sizeof(meta.state_hash));
     memcpy(meta.store_id, page + 128, sizeof(meta.store_id));
-    memcpy(meta.configuration, page + 152, meta.configuration_bytes);
+    for (uint32_t done = 0, at = CONFIGURATION_AT; done < meta.configuration_bytes;) {
+        const uint8_t *piece = page + at;
+        uint32_t bytes = configuration_piece(&at, meta.configuration_bytes - done);
+        memcpy(meta.configuration + done, piece, bytes);
+        done += bytes;
+    }
     *ret_meta = meta;
     return 0;
 }

@@ -54,7 +54,11 @@
  *   128    16   store id, random, made with the file
  *   144    4    depth of the tree (1: the root is a leaf)
  *   148    4    configuration bytes
- *   152    -    configuration: raftd's membership, unread here (at most 3840)
+ *   152    -    configuration: raftd's membership, unread here (at most 3840), stepping over the
+ *               stamps
+ *   504 + 512 n, n = 0..7
+ *          8    stamp: the transaction again. A disk may tear a page at its sectors, and numbers are
+ *               not used twice: so sectors of two attempts never make a page that is whole
  *
  * A value stands inline while its record and slot fill at most half of a page's room: then two
  * records always fit a page, and a split always finds a place. Larger ones go to runs. */
@@ -96,8 +100,6 @@ _Static_assert(BRANCH_RECORD_BYTES + LIMIT_KEY_BYTES_CAP <= RECORD_BYTES_MAX,
 _Static_assert(LEAF_RECORD_BYTES + LIMIT_KEY_BYTES_CAP + OVERFLOW_REFERENCE_BYTES <=
                    RECORD_BYTES_MAX,
                "two records of the longest key fit a leaf");
-_Static_assert(152 + LIMIT_CONFIGURATION_BYTES_MAX <= PAGE_BYTES,
-               "the configuration fits the meta page");
 
 /* A child, root or run as its parent knows it. Number 0 is never one (it is a meta page). */
 struct page_pin {

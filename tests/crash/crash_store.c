@@ -1,7 +1,7 @@
 /* The store over power loss: every crash state of a random run opens, is whole, and holds the last
  * acknowledged commit or the one in flight. Owner: tests/crash.
  *
- *   crash_store [--seed N|random] [--states N] [--round N] [--tear-again 1]
+ *   crash_store [--seed N|random] [--states N] [--round N]
  *
  * Rounds of a random run of put, delete, overwrite, overflow values, configurations, checkpoints
  * and reopens are recorded (disk.h) and replayed (replay.h) until enough states were seen. Some of
@@ -177,7 +177,7 @@ static bool round_run(struct round *round, unsigned checkpoints)
                                      .samples = round->depth        ? 4
                                                 : round->model.wave ? 6
                                                                     : 24,
-                                     .tear = round->depth == 0 || program.tear_again,
+                                     .tear = true,
                                      .random = round->random,
                                      .on_mark = round_on_mark,
                                      .check = round_check,

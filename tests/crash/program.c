@@ -47,18 +47,14 @@ void program_arguments(struct program *program, int argc, char **argv)
             program->states = number_of(program, value);
         else if (!strcmp(name, "--round"))
             program->round = number_of(program, value);
-        else if (!strcmp(name, "--tear-again"))
-            program->tear_again = number_of(program, value);
         else if (!strcmp(name, "--mutant"))
             program->mutant = value;
         else
             name = NULL;
         if (name)
             continue;
-        fprintf(
-            stderr,
-            "usage: %s [--seed N|random] [--states N] [--round N] [--tear-again 1] [--mutant M]\n",
-            program->name);
+        fprintf(stderr, "usage: %s [--seed N|random] [--states N] [--round N] [--mutant M]\n",
+                program->name);
         exit(2);
     }
 }

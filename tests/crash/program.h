@@ -10,7 +10,6 @@
 struct program {
     const char *name;
     uint64_t seed, states, round;  /* round: the number of the one that runs */
-    bool tear_again;               /* torn blocks also in a crash after a crash */
     const char *mutant;            /* NULL: none */
     uint64_t seen, moments, again; /* states, moments looked at, states that were run on */
 };
