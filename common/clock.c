@@ -1,7 +1,5 @@
 #include "clock.h"
 
-#include <stdlib.h>
-#include <sys/random.h>
 #include <time.h>
 
 static uint64_t clock_read_us(clockid_t id)
@@ -24,13 +22,4 @@ uint64_t clock_monotonic_us(void)
 uint64_t clock_wall_ms(void)
 {
     return clock_read_us(CLOCK_REALTIME) / 1000u;
-}
-
-uint64_t clock_boot_epoch(void)
-{
-    uint64_t epoch = 0;
-    while (epoch == 0)
-        if (getrandom(&epoch, sizeof(epoch), 0) != (ssize_t)sizeof(epoch))
-            abort();
-    return epoch;
 }

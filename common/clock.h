@@ -6,5 +6,3 @@
 uint64_t clock_monotonic_ms(void);
 uint64_t clock_monotonic_us(void);
 uint64_t clock_wall_ms(void); /* since 1970, for people to read */
-/* A number that differs at each start of a process, never 0: getrandom(2). */
-uint64_t clock_boot_epoch(void);

@@ -10,6 +10,7 @@
 #include "server.h"
 #include "survey.h"
 #include "writes.h"
+#include "entropy.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -83,7 +84,7 @@ static int prepare(struct httpd *httpd, struct error *error)
 static int start(struct httpd *httpd, int *listen_fd, struct error *error)
 {
     int code = 0;
-    httpd->hello = hello_of(PROTO_ROLE_HTTPD, clock_boot_epoch(), httpd->config->node_id);
+    httpd->hello = hello_of(PROTO_ROLE_HTTPD, entropy_number(), httpd->config->node_id);
     if (*listen_fd < 0)
         code = listener_open(&httpd->config->http_address, listen_fd, error);
     if (code)

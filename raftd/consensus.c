@@ -1,6 +1,7 @@
 #include "consensus.h"
 
 #include "buffer.h"
+#include "entropy.h"
 #include "file.h"
 #include "logger.h"
 
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 
 #define KEPT_ENTRIES 10000u /* behind storaged's durable index, for followers that lag a little */
@@ -302,7 +302,7 @@ static int bootstrap(struct consensus *consensus, struct error *error)
 static int open_state(struct consensus *consensus, bool *ret_member, struct error *error)
 {
     int code = identity_load(&consensus->identity, consensus->options.config->node_id, error);
-    *ret_member = true;
+    *ret_member = code == 0;
     if (!code) {
         code = hard_state_load(&consensus->hard_state, error);
         if (code == -ENOENT)
@@ -310,21 +310,16 @@ static int open_state(struct consensus *consensus, bool *ret_member, struct erro
                              "raft/hard_state is missing, but raft/identity is there");
         return code;
     }
-    if (code != -ENOENT)
-        return code;
-    if (has_log_files())
+    if (code == -ENOENT && has_log_files())
         return error_set(error, -EBADMSG, "raft/identity is missing, but log files are there");
-    *ret_member = consensus->options.config->bootstrap;
-    return *ret_member ? bootstrap(consensus, error) : 0;
+    return code == -ENOENT ? 0 : code;
 }
 
-static int start_core(struct consensus *consensus, struct error *error)
+static void start_core(struct consensus *consensus)
 {
     static struct raft_start start; /* large */
     const struct config *config = consensus->options.config;
-    if (getrandom(&consensus->chance, sizeof(consensus->chance), 0) < 0)
-        return error_set_errno(error, -errno, "cannot get random bytes");
-    consensus->chance |= 1;
+    consensus->chance = entropy_number();
     start = (struct raft_start){
         .self = consensus->identity.member_number,
         .timing = {.election_ms = config->election_timeout_ms,
@@ -338,32 +333,38 @@ static int start_core(struct consensus *consensus, struct error *error)
     membership_to_core(&consensus->membership, &start.configuration);
     membership_to_core(&consensus->membership_before, &start.configuration_before);
     raft_init(&consensus->raft, &start);
-    return 0;
+}
+
+/* What a member has on disk. */
+static int open_member(struct consensus *consensus, struct error *error)
+{
+    int code = open_log(consensus, error);
+    if (!code)
+        code = find_membership(consensus, error);
+    if (!code && log_last_term(consensus->log) > consensus->hard_state.raft.term)
+        code = error_set(error, -EBADMSG,
+                         "raft/hard_state is older than the log: term %llu, the log has %llu",
+                         (unsigned long long)consensus->hard_state.raft.term,
+                         (unsigned long long)log_last_term(consensus->log));
+    if (!code)
+        start_core(consensus);
+    return code;
 }
 
 int consensus_open(struct consensus **ret_consensus, const struct consensus_options *options,
                    struct error *error)
 {
     struct consensus *consensus = memory_new_zeroed(1, sizeof(*consensus));
-    bool member = false;
+    bool is_member = false;
     consensus->options = *options;
     consensus->raft.role = RAFT_FOLLOWER;
     int code = mkdir("raft", 0700) < 0 && errno != EEXIST ? -errno : 0;
     if (code)
         error_set_errno(error, code, "cannot make raft/");
     if (!code)
-        code = open_state(consensus, &member, error);
-    if (!code && member)
-        code = open_log(consensus, error);
-    if (!code && member)
-        code = find_membership(consensus, error);
-    if (!code && member && log_last_term(consensus->log) > consensus->hard_state.raft.term)
-        code = error_set(error, -EBADMSG,
-                         "raft/hard_state is older than the log: term %llu, the log has %llu",
-                         (unsigned long long)consensus->hard_state.raft.term,
-                         (unsigned long long)log_last_term(consensus->log));
-    if (!code && member)
-        code = start_core(consensus, error);
+        code = open_state(consensus, &is_member, error);
+    if (!code && is_member)
+        code = open_member(consensus, error);
     if (code) {
         consensus_close(consensus);
         return code;
@@ -372,12 +373,36 @@ int consensus_open(struct consensus **ret_consensus, const struct consensus_opti
     return 0;
 }
 
-void consensus_start(struct consensus *consensus)
+bool consensus_is_member(const struct consensus *consensus)
 {
-    if (!consensus->log)
-        return;
+    return consensus->log != NULL;
+}
+
+bool consensus_wants_bootstrap(const struct consensus *consensus)
+{
+    return !consensus->log && consensus->options.config->bootstrap;
+}
+
+int consensus_start(struct consensus *consensus, uint64_t stored_index, struct error *error)
+{
+    int code = 0;
+    if (consensus_wants_bootstrap(consensus)) {
+        assert(stored_index == 0);
+        code = bootstrap(consensus, error);
+        if (!code)
+            code = open_member(consensus, error);
+    }
+    if (code)
+        return code;
+    consensus_step(consensus, (struct raft_event){.type = RAFT_ON_STORED, .index = stored_index});
     consensus_step(consensus, (struct raft_event){.type = RAFT_ON_TICK});
-    log_flush(consensus->log);
+    return 0;
+}
+
+void consensus_flush(struct consensus *consensus)
+{
+    if (consensus->log)
+        log_flush(consensus->log);
 }
 
 void consensus_close(struct consensus *consensus)

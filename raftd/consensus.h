@@ -16,18 +16,25 @@ struct consensus_options {
     const struct config *config;
     void (*on_commit)(void *context, uint64_t apply_index);
     void (*on_read)(void *context, uint64_t read, uint64_t index);
-    void (*on_failed)(void *context, int code,
-                      const char *what); /* invariant 7: the process must end */
+    /* Invariant 7: does not return, the process ends. */
+    void (*on_failed)(void *context, int code, const char *what);
     void *context;
 };
 
-/* Opens raft/ and makes a cluster of one if there is no state and `bootstrap` says so. Without
- * either the node is no member yet: it has no log, and every proposal is refused. Errors, with a
- * line: -EBADMSG and -EPROTO (a person must look), else errno. */
+/* Opens raft/. Without a state there this node is no member: it has no log, and every proposal is
+ * refused. Nothing on disk is changed but a torn tail. Errors, with a line: -EBADMSG and -EPROTO (a
+ * person must look), else errno. */
 int consensus_open(struct consensus **ret_consensus, const struct consensus_options *options,
                    struct error *error);
-/* Begins to take part: a single voter stands for election at once. */
-void consensus_start(struct consensus *consensus);
+bool consensus_is_member(const struct consensus *consensus);
+/* No member, but told to found a cluster: see consensus_start. */
+bool consensus_wants_bootstrap(const struct consensus *consensus);
+/* Begins to take part, once it is known where the store is: entries up to `stored_index` are
+ * committed. Founds a cluster of one first if that is wanted, and the store is empty. A single
+ * voter leads at once. Errors as consensus_open. */
+int consensus_start(struct consensus *consensus, uint64_t stored_index, struct error *error);
+/* Gives what was appended to the disk. Call at turn end. */
+void consensus_flush(struct consensus *consensus);
 void consensus_close(struct consensus *consensus);
 
 /* The core, for reading. */

@@ -110,8 +110,7 @@ static int raftd_on_hello(void *context, struct wire_reader *body, uint32_t *ret
 static void raftd_at_turn_end(void *context)
 {
     struct raftd *raftd = context;
-    if (consensus_log(raftd->consensus))
-        log_flush(consensus_log(raftd->consensus));
+    consensus_flush(raftd->consensus);
     if (raftd->feed)
         feed_flush(raftd->feed);
     if (raftd->draining && proposals_is_empty(raftd->proposals))

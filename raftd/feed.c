@@ -59,26 +59,74 @@ static void feed_note(struct feed *feed, uint64_t applied_index, uint64_t durabl
                        loop_now_ms(feed->options.loop) + DURABLE_POLL_MS, feed_ask, feed);
 }
 
-/* conure.db and the log must overlap: else one of them was removed or comes from elsewhere. */
-static bool feed_check_place(struct feed *feed, uint64_t applied_index)
+struct term_find {
+    uint64_t term;
+};
+
+static bool term_on_record(void *context, const struct record *record)
 {
-    char reason[256];
+    struct term_find *find = context;
+    find->term = record->term;
+    return false;
+}
+
+/* Of the entry at this index, which may be the one before the first. 0: it cannot be read. */
+static uint64_t feed_log_term(const struct feed *feed, uint64_t index)
+{
+    struct log *log = consensus_log(feed->options.consensus);
+    struct term_find find = {0};
+    if (index < log_first_index(log))
+        return terms_at(&consensus_raft(feed->options.consensus)->terms, index);
+    return log_read(log, index, index, term_on_record, &find) ? 0 : find.term;
+}
+
+/* conure.db and the log must overlap, and agree where they do: else one of them was removed or
+ * comes from elsewhere. True, or the reason. */
+static bool feed_check_place(const struct feed *feed, const struct store_status *status,
+                             char *reason, size_t reason_bytes)
+{
     const struct log *log = consensus_log(feed->options.consensus);
-    unsigned long long first = log_first_index(log), last = log_last_index(log);
-    if (applied_index > last)
-        snprintf(reason, sizeof(reason),
+    unsigned long long applied = status->applied_index, term = status->applied_term;
+    unsigned long long first = log ? log_first_index(log) : 1, last = log ? log_last_index(log) : 0;
+    if (applied > last) {
+        snprintf(reason, reason_bytes,
                  "conure.db has applied index %llu, but the log in raft/ ends at %llu: raft/ was "
                  "removed, cut or exchanged",
-                 (unsigned long long)applied_index, last);
-    else if (applied_index + 1 < first)
-        snprintf(reason, sizeof(reason),
+                 applied, last);
+        return false;
+    }
+    if (applied + 1 < first) {
+        snprintf(reason, reason_bytes,
                  "conure.db has applied index %llu, but the log in raft/ begins at %llu: conure.db "
                  "was removed or exchanged",
-                 (unsigned long long)applied_index, first);
-    else
+                 applied, first);
+        return false;
+    }
+    unsigned long long log_term = applied ? feed_log_term(feed, applied) : term;
+    if (log_term == term)
         return true;
-    feed->options.on_foreign(feed->options.context, reason);
+    snprintf(reason, reason_bytes,
+             "conure.db has applied index %llu of term %llu, in raft/ that entry is of term %llu: "
+             "one of them was exchanged",
+             applied, term, log_term);
     return false;
+}
+
+static bool feed_take_place(struct feed *feed, const struct store_status *status)
+{
+    char reason[256];
+    if (!feed_check_place(feed, status, reason, sizeof(reason))) {
+        feed->options.on_foreign(feed->options.context, reason);
+        return false;
+    }
+    feed->options.on_placed(feed->options.context, status->applied_index);
+    if (!consensus_is_member(feed->options.consensus))
+        return false; /* founding a cluster failed */
+    proposals_on_skipped(feed->options.proposals, status->applied_index);
+    feed->next_index = status->applied_index + 1;
+    feed->state = FEED_FEEDING;
+    logger_info("feeding", "from_index=%llu", (unsigned long long)feed->next_index);
+    return true;
 }
 
 static void feed_on_status(void *context, enum bus_end end, uint16_t type, struct wire_reader *body)
@@ -93,14 +141,8 @@ static void feed_on_status(void *context, enum bus_end end, uint16_t type, struc
         feed_ask(feed);
         return;
     }
-    if (feed->state == FEED_ASKING) {
-        if (!feed_check_place(feed, status.applied_index))
-            return;
-        proposals_on_skipped(feed->options.proposals, status.applied_index);
-        feed->next_index = status.applied_index + 1;
-        feed->state = FEED_FEEDING;
-        logger_info("feeding", "from_index=%llu", (unsigned long long)feed->next_index);
-    }
+    if (feed->state == FEED_ASKING && !feed_take_place(feed, &status))
+        return;
     feed_note(feed, status.applied_index, status.durable_index);
 }
 

@@ -28,9 +28,11 @@ struct feed_options {
     const struct hello *hello;
     struct consensus *consensus;
     struct proposals *proposals;
-    void (*on_foreign)(
-        void *context,
-        const char *reason); /* conure.db and raft/ do not belong together: a person must look */
+    /* It is known where storaged is (each time it is asked), and that conure.db and raft/ belong
+     * together. */
+    void (*on_placed)(void *context, uint64_t applied_index);
+    /* They do not: a person must look. */
+    void (*on_foreign)(void *context, const char *reason);
     void *context;
 };
 

@@ -1,6 +1,7 @@
 #include "log.h"
 
 #include "buffer.h"
+#include "entropy.h"
 #include "file.h"
 #include "logger.h"
 #include "writer.h"
@@ -14,6 +15,7 @@
 #include <string.h>
 
 #define READ_CHUNK_BYTES (256u << 10)
+#define SPACE_RETRY_MS 1000u
 #define TRUNCATED_PATH "raft/truncated.log" /* no segment's name: a start ignores it */
 
 /* A batch of records: being collected, on its way to disk, or on disk and kept for those that read
@@ -42,6 +44,8 @@ struct log {
     struct terms terms_found;
     uint64_t configuration_index, configuration_before_index; /* the newest in the files, at open */
     bool failed;
+    struct writer_job job;         /* under way, or waiting for space */
+    struct loop_timer space_timer; /* set: it waits */
 };
 
 /* ---- opening: reading one segment ---- */
@@ -54,11 +58,13 @@ static int fail_damage(struct error *error, const struct segment *segment, uint6
 }
 
 /* Whether a whole record after `offset` says that `index` was durable. */
-static bool has_witness(const uint8_t *bytes, uint64_t length, uint64_t offset, uint64_t index)
+static bool has_witness(const uint8_t *bytes, uint64_t length, uint32_t seed, uint64_t offset,
+                        uint64_t index)
 {
     struct record record;
     for (uint64_t at = offset; at + RECORD_HEADER_BYTES <= length; at += 8) {
-        if (wire_load_u32(bytes + at + 4) == 0 || record_decode(bytes + at, length - at, &record))
+        if (wire_load_u32(bytes + at + 4) == 0 ||
+            record_decode(bytes + at, length - at, seed, &record))
             continue;
         if (record.index > index && record.synced_index >= index)
             return true;
@@ -90,7 +96,7 @@ static int segment_scan(struct log *log, struct segment *segment, const uint8_t 
     uint32_t chain = segment->header.crc;
     struct record record;
     segment->last_index = index - 1;
-    while (!record_decode(bytes + at, segment->file_bytes - at, &record)) {
+    while (!record_decode(bytes + at, segment->file_bytes - at, segment->header.crc, &record)) {
         if (record.index != index || record.chain != chain || record.term < log->last_term)
             break;
         segment_note_record(segment, index++, at);
@@ -105,7 +111,7 @@ static int segment_scan(struct log *log, struct segment *segment, const uint8_t 
         return 0;
     if (!last)
         return fail_damage(error, segment, at, "a record is broken and a later file follows");
-    if (has_witness(bytes, segment->file_bytes, at, index))
+    if (has_witness(bytes, segment->file_bytes, segment->header.crc, at, index))
         return fail_damage(error, segment, at, "a record is broken that was durable before");
     *ret_torn_bytes = segment->file_bytes - at;
     return 0;
@@ -121,6 +127,8 @@ static int segment_load(struct log *log, struct segment *segment, bool last,
         return error_set_errno(error, code, "cannot open %s", segment->path);
     if (segment->file_bytes < SEGMENT_HEADER_BYTES)
         return fail_damage(error, segment, segment->file_bytes, "it ends within its header");
+    if (segment->file_bytes < SEGMENT_BYTES) /* files are made long before they get their names */
+        return fail_damage(error, segment, segment->file_bytes, "the file was cut short");
     uint8_t *bytes = memory_new(segment->file_bytes);
     code = file_read_at("log.read", segment->fd, bytes, segment->file_bytes, 0);
     if (code)
@@ -313,6 +321,7 @@ void log_close(struct log *log)
 {
     if (!log)
         return;
+    loop_timer_cancel(log->options.loop, &log->space_timer);
     if (log->writer)
         writer_free(log->writer);
     while (log->oldest) {
@@ -339,6 +348,7 @@ static struct segment *log_new_segment(struct log *log, uint64_t first_index,
     segment->header.first_index = first_index;
     segment->header.previous_term = previous_term;
     memcpy(segment->header.cluster_id, log->options.cluster_id, 16);
+    segment->header.salt = entropy_number();
     segment_path(segment->path, first_index);
     segment->last_index = first_index - 1;
     segment->file_bytes = SEGMENT_BYTES;
@@ -390,7 +400,7 @@ void log_append(struct log *log, uint64_t term, enum entry_kind kind, const void
         .data = data,
         .data_bytes = (uint32_t)data_bytes,
     };
-    segment->crc_last = record_encode(&batch->bytes, &record);
+    segment->crc_last = record_encode(&batch->bytes, &record, segment->header.crc);
     segment_note_record(segment, record.index, segment->used_bytes);
     segment->used_bytes += bytes;
     if (segment->file_bytes < segment->used_bytes)
@@ -413,21 +423,37 @@ void log_flush(struct log *log)
         log->kept_first = batch;
     log->kept_last = batch;
     log->writing = true;
-    struct writer_job job = {
+    log->job = (struct writer_job){
         .fd = batch->segment->fd,
         .file_bytes = batch->segment->file_bytes,
         .bytes = batch->bytes.bytes,
         .length = batch->bytes.length,
         .offset = batch->offset,
     };
-    memcpy(job.path, batch->segment->path, sizeof(job.path));
-    writer_start(log->writer, &job);
+    memcpy(log->job.path, batch->segment->path, sizeof(log->job.path));
+    writer_start(log->writer, &log->job);
+}
+
+static void log_try_again(void *context)
+{
+    struct log *log = context;
+    writer_start(log->writer, &log->job);
+}
+
+bool log_is_short_of_space(const struct log *log)
+{
+    return log->space_timer.place != 0;
 }
 
 static void log_on_written(void *context, int code, int fd)
 {
     struct log *log = context;
     struct batch *batch = log->kept_last;
+    if (code == -ENOSPC && log->job.fd < 0) { /* no new file: nothing was written */
+        loop_timer_set(log->options.loop, &log->space_timer,
+                       loop_now_ms(log->options.loop) + SPACE_RETRY_MS, log_try_again, log);
+        return;
+    }
     log->writing = false;
     batch->segment->fd = fd;
     if (code) {
@@ -500,15 +526,17 @@ uint64_t log_unsynced_bytes(const struct log *log)
     return log->unsynced_bytes;
 }
 
-static bool visit_bytes(const uint8_t *bytes, uint64_t length, uint64_t *index, uint64_t last,
-                        log_visit_fn *fn, void *context, int *ret_code)
+static bool visit_bytes(const struct segment *segment, const uint8_t *bytes, uint64_t length,
+                        uint64_t *index, uint64_t last, log_visit_fn *fn, void *context,
+                        int *ret_code)
 {
     struct record record;
     uint64_t at = 0;
     while (*index <= last && at + RECORD_HEADER_BYTES <= length) {
         if (record_bytes_of(wire_load_u32(bytes + at)) > length - at)
             return true; /* cut by the end of the chunk: the caller reads on from here */
-        if (record_decode(bytes + at, length - at, &record) || record.index != *index) {
+        if (record_decode(bytes + at, length - at, segment->header.crc, &record) ||
+            record.index != *index) {
             *ret_code = -EBADMSG;
             return false;
         }
@@ -534,8 +562,8 @@ static int read_from_batch(const struct batch *batch, uint64_t *index, uint64_t 
 {
     int code = 0;
     uint64_t skip = segment_offset(batch->segment, *index) - batch->offset;
-    *go_on = visit_bytes(batch->bytes.bytes + skip, batch->bytes.length - skip, index, last, fn,
-                         context, &code);
+    *go_on = visit_bytes(batch->segment, batch->bytes.bytes + skip, batch->bytes.length - skip,
+                         index, last, fn, context, &code);
     return code;
 }
 
@@ -562,7 +590,7 @@ static int read_from_file(struct log *log, uint64_t *index, uint64_t last, log_v
     int code = file_read_at("log.read", segment->fd, bytes, length, offset);
     *go_on = false;
     if (!code)
-        *go_on = visit_bytes(bytes, length, index, last, fn, context, &code);
+        *go_on = visit_bytes(segment, bytes, length, index, last, fn, context, &code);
     free(bytes);
     return code == -ENODATA ? -EBADMSG : code;
 }
@@ -599,7 +627,7 @@ void log_forget(struct log *log, uint64_t index)
 /* Everything that was appended is on disk, or the log has failed. */
 static void log_settle(struct log *log)
 {
-    while (!log->failed && (log->writing || log->collecting)) {
+    while (!log->failed && !log_is_short_of_space(log) && (log->writing || log->collecting)) {
         log_flush(log);
         writer_wait(log->writer);
     }
@@ -670,8 +698,8 @@ int log_truncate(struct log *log, uint64_t index, uint64_t last_term)
 {
     assert(index >= log_first_index(log) && index <= log->last_index);
     log_settle(log);
-    if (log->failed)
-        return -EIO;
+    if (log->failed || log_is_short_of_space(log))
+        return log->failed ? -EIO : -ENOSPC;
     while (log->kept_first) {
         struct batch *batch = log->kept_first;
         log->kept_first = batch->next;

@@ -51,12 +51,16 @@ uint64_t log_entries_written(const struct log *log); /* since it was opened */
 /* Bytes not yet durable. */
 uint64_t log_unsynced_bytes(const struct log *log);
 
+/* The disk has no room for another file of the log: the batch waits, and is tried again every
+ * second. What fits the last file was written; reads go on. */
+bool log_is_short_of_space(const struct log *log);
+
 /* Appends the entry behind the last, in memory. */
 void log_append(struct log *log, uint64_t term, enum entry_kind kind, const void *data,
                 size_t data_bytes);
 /* Removes the entries from `index` on, which must be in the log, durably; `last_term` is that of
  * the one before. Waits for the disk: leaders seldom disagree. After a crash some of them may be
- * there still, in their order. 0 or the negative errno that must end the process. */
+ * there still, in their order. 0 or the negative errno that must end the process (-ENOSPC too). */
 int log_truncate(struct log *log, uint64_t index, uint64_t last_term);
 /* Gives what was appended to the writer, if it is idle. Call at turn end. */
 void log_flush(struct log *log);

@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "config.h"
 #include "datadir.h"
+#include "entropy.h"
 #include "inherit.h"
 #include "logger.h"
 #include "message.h"
@@ -11,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct config_program program = {
     .name = "conure-raftd",
@@ -38,11 +40,13 @@ static void on_read(void *context, uint64_t read, uint64_t index)
     rounds_on_index(raftd->rounds, read, index);
 }
 
+/* At once: nothing that was to follow may happen (invariants 3 and 7). To every other process it is
+ * a crash, and crashes are what the files are made for. */
 static void on_failed(void *context, int code, const char *what)
 {
-    struct raftd *raftd = context;
+    (void)context;
     logger_error("disk_failed", "what=\"%s\" reason=\"%s\"", what, strerror(-code));
-    loop_stop(raftd->loop, EXIT_CODE_FAILURE);
+    _exit(EXIT_CODE_FAILURE);
 }
 
 static void on_foreign(void *context, const char *text)
@@ -51,6 +55,18 @@ static void on_foreign(void *context, const char *text)
     char reason[600];
     logger_error("foreign_data", "reason=%s", logger_quoted(reason, sizeof(reason), text));
     loop_stop(raftd->loop, EXIT_CODE_PERMANENT);
+}
+
+static void on_placed(void *context, uint64_t applied_index)
+{
+    struct raftd *raftd = context;
+    struct error error = {""};
+    if (raftd->started)
+        return;
+    raftd->started = true;
+    int code = consensus_start(raftd->consensus, applied_index, &error);
+    if (code)
+        loop_stop(raftd->loop, fail_start(code, &error));
 }
 
 static void on_drain_end(void *context)
@@ -99,7 +115,7 @@ static int prepare(struct raftd *raftd, struct error *error)
 
 static int start(struct raftd *raftd, struct error *error)
 {
-    raftd->hello = hello_of(PROTO_ROLE_RAFTD, clock_boot_epoch(), raftd->config->node_id);
+    raftd->hello = hello_of(PROTO_ROLE_RAFTD, entropy_number(), raftd->config->node_id);
     raftd->proposals = proposals_new(raftd->consensus, &raftd->server);
     raftd->rounds = rounds_new(raftd->consensus, &raftd->server);
     struct feed_options options = {
@@ -107,14 +123,15 @@ static int start(struct raftd *raftd, struct error *error)
         .hello = &raftd->hello,
         .consensus = raftd->consensus,
         .proposals = raftd->proposals,
+        .on_placed = on_placed,
         .on_foreign = on_foreign,
         .context = raftd,
     };
-    int code = consensus_log(raftd->consensus) ? feed_new(&raftd->feed, &options, error) : 0;
+    int code = 0;
+    if (consensus_is_member(raftd->consensus) || consensus_wants_bootstrap(raftd->consensus))
+        code = feed_new(&raftd->feed, &options, error);
     if (!code)
         code = raftd_listen(raftd, error);
-    if (!code)
-        consensus_start(raftd->consensus);
     return code;
 }
 

@@ -97,6 +97,11 @@ void proposals_take(struct proposals *proposals, const struct bus_route *route,
     const uint8_t *command;
     size_t command_bytes;
     enum raft_outcome outcome = RAFT_BUSY;
+    const struct log *log = consensus_log(proposals->consensus);
+    if (log && log_is_short_of_space(log)) {
+        proposals_refuse(proposals, route, count, PROTO_STATUS_NO_SPACE, hint);
+        return;
+    }
     if (proposals->bytes + body_bytes <= LIMIT_UNCOMMITTED_BYTES_MAX)
         outcome = consensus_propose(proposals->consensus, count, &first_index);
     if (outcome != RAFT_DONE) {

@@ -32,6 +32,7 @@ struct raftd {
     struct bus_server *server;
     struct buffer reply;
     struct loop_timer drain_timer;
+    bool started; /* takes part: it is known where storaged is */
     bool draining;
 };
 

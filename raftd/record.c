@@ -4,7 +4,7 @@
 
 #include <assert.h>
 
-uint32_t record_encode(struct buffer *into, const struct record *record)
+uint32_t record_encode(struct buffer *into, const struct record *record, uint32_t seed)
 {
     uint64_t bytes = record_bytes_of(record->data_bytes);
     uint8_t *at = buffer_reserve(into, bytes);
@@ -20,13 +20,13 @@ uint32_t record_encode(struct buffer *into, const struct record *record)
         memcpy(at + RECORD_HEADER_BYTES, record->data, record->data_bytes);
     uint64_t end = RECORD_HEADER_BYTES + (uint64_t)record->data_bytes;
     memset(at + end, 0, bytes - end);
-    uint32_t crc = crc32c(0, at + 8, end - 8);
+    uint32_t crc = crc32c(seed, at + 8, bytes - 8);
     wire_store_u32(at + 4, crc);
     into->length += bytes;
     return crc;
 }
 
-int record_decode(const uint8_t *bytes, uint64_t length, struct record *ret_record)
+int record_decode(const uint8_t *bytes, uint64_t length, uint32_t seed, struct record *ret_record)
 {
     if (length < RECORD_HEADER_BYTES)
         return RECORD_NONE;
@@ -43,7 +43,7 @@ int record_decode(const uint8_t *bytes, uint64_t length, struct record *ret_reco
     if (record.data_bytes > RECORD_DATA_BYTES_MAX || record_bytes_of(record.data_bytes) > length ||
         record.index == 0 || record.kind < ENTRY_COMMAND || record.kind > ENTRY_CONFIGURATION)
         return RECORD_NONE;
-    if (crc32c(0, bytes + 8, RECORD_HEADER_BYTES - 8 + (uint64_t)record.data_bytes) != record.crc)
+    if (crc32c(seed, bytes + 8, record_bytes_of(record.data_bytes) - 8) != record.crc)
         return RECORD_NONE;
     *ret_record = record;
     return 0;

@@ -26,6 +26,7 @@ void segment_header_encode(uint8_t into[SEGMENT_HEADER_BYTES], struct segment_he
     wire_store_u64(into + 16, header->first_index);
     wire_store_u64(into + 24, header->previous_term);
     memcpy(into + 32, header->cluster_id, sizeof(header->cluster_id));
+    wire_store_u64(into + 48, header->salt);
     header->crc = crc32c(0, into + 16, SEGMENT_HEADER_BYTES - 16);
     wire_store_u32(into + 12, header->crc);
 }
@@ -45,6 +46,7 @@ int segment_header_decode(const uint8_t from[SEGMENT_HEADER_BYTES], const char *
     ret_header->first_index = wire_load_u64(from + 16);
     ret_header->previous_term = wire_load_u64(from + 24);
     memcpy(ret_header->cluster_id, from + 32, sizeof(ret_header->cluster_id));
+    ret_header->salt = wire_load_u64(from + 48);
     ret_header->crc = crc;
     return 0;
 }
@@ -88,5 +90,7 @@ int segment_prepare(const char *path, uint64_t bytes)
         code = file_sync("log.create", fd);
     file_close(fd);
     free(zeros);
+    if (code == -ENOSPC) /* what it had got is room for the others */
+        (void)file_unlink("log.create", path);
     return code;
 }

@@ -7,7 +7,9 @@
  *   16     8    first index
  *   24     8    term of the entry before it (0 for the first of all)
  *   32     16   cluster id
- *   48     16   zero
+ *   48     8    random, so that the header's CRC, with which those of its records begin, cannot be
+ *               foreseen
+ *   56     8    zero
  *   64     -    records (record.h), then zeros to the end of the file
  *
  * Files are made long and full of zeros before they are used: a sync then has no new length and no
@@ -30,6 +32,7 @@ struct segment_header {
     uint64_t first_index;
     uint64_t previous_term;
     uint8_t cluster_id[16];
+    uint64_t salt;
     uint32_t crc; /* set by encode and decode */
 };
 
@@ -58,5 +61,5 @@ static inline uint64_t segment_offset(const struct segment *segment, uint64_t in
 }
 void segment_free(struct segment *segment);
 /* A file of `bytes` zeros under `path`, written and synced: for the writer thread and the first
- * start. */
+ * start. After -ENOSPC there is none. */
 int segment_prepare(const char *path, uint64_t bytes);

@@ -44,7 +44,10 @@ int state_file_load(const char *point, const char *path, const char *magic, stru
     uint8_t *bytes = memory_new(STATE_FILE_BYTES_MAX);
     size_t length = 0;
     int code = file_read_whole(point, path, bytes, STATE_FILE_BYTES_MAX, &length);
-    if (code && code != -ENOENT)
+    if (code == -EFBIG)
+        code = error_set(error, -EBADMSG, "%s is damaged: it is longer than %u bytes", path,
+                         STATE_FILE_BYTES_MAX);
+    else if (code && code != -ENOENT)
         error_set_errno(error, code, "cannot read %s", path);
     if (!code)
         code = state_file_check(path, magic, bytes, length, error);

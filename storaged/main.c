@@ -8,6 +8,7 @@
 #include "logger.h"
 #include "tools.h"
 #include "verify.h"
+#include "entropy.h"
 
 #include <errno.h>
 #include <libgen.h>
@@ -162,7 +163,7 @@ static int prepare(struct storaged *storaged, const struct config *config, struc
 
 static int start(struct storaged *storaged, const struct config *config, struct error *error)
 {
-    storaged->hello = hello_of(PROTO_ROLE_STORAGED, clock_boot_epoch(), config->node_id);
+    storaged->hello = hello_of(PROTO_ROLE_STORAGED, entropy_number(), config->node_id);
     int code = checkpointer_new(&storaged->checkpointer, storaged->loop, storaged->store,
                                 on_checkpoint_failed, storaged->loop);
     if (code)

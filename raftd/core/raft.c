@@ -435,6 +435,14 @@ static void on_persisted(struct raft *raft, const struct raft_event *event,
     acknowledge(raft, update);
 }
 
+static void on_stored(struct raft *raft, const struct raft_event *event, struct raft_update *update)
+{
+    (void)update;
+    assert(event->index <= raft->terms.last_index);
+    if (event->index > raft->commit_index)
+        raft->commit_index = event->index;
+}
+
 static void on_cut(struct raft *raft, const struct raft_event *event, struct raft_update *update)
 {
     (void)update;
@@ -914,12 +922,19 @@ static void on_message(struct raft *raft, const struct raft_event *event,
 /* ---- events ---- */
 
 static raft_handler *const handlers[] = {
-    [RAFT_ON_TICK] = on_tick,           [RAFT_ON_PERSISTED] = on_persisted,
-    [RAFT_ON_PROPOSE] = on_propose,     [RAFT_ON_PROPOSE_MEMBERS] = on_propose_members,
-    [RAFT_ON_READ] = on_read,           [RAFT_ON_MESSAGE] = on_message,
-    [RAFT_ON_SENT] = on_sent,           [RAFT_ON_SNAPSHOT_SENT] = on_snapshot_sent,
-    [RAFT_ON_INSTALLED] = on_installed, [RAFT_ON_CUT] = on_cut,
-    [RAFT_ON_TRANSFER] = on_transfer,   [RAFT_ON_UNREACHABLE] = on_unreachable,
+    [RAFT_ON_TICK] = on_tick,
+    [RAFT_ON_PERSISTED] = on_persisted,
+    [RAFT_ON_PROPOSE] = on_propose,
+    [RAFT_ON_PROPOSE_MEMBERS] = on_propose_members,
+    [RAFT_ON_READ] = on_read,
+    [RAFT_ON_MESSAGE] = on_message,
+    [RAFT_ON_SENT] = on_sent,
+    [RAFT_ON_SNAPSHOT_SENT] = on_snapshot_sent,
+    [RAFT_ON_INSTALLED] = on_installed,
+    [RAFT_ON_STORED] = on_stored,
+    [RAFT_ON_CUT] = on_cut,
+    [RAFT_ON_TRANSFER] = on_transfer,
+    [RAFT_ON_UNREACHABLE] = on_unreachable,
 };
 
 void raft_step(struct raft *raft, const struct raft_event *event, struct raft_update *update)

@@ -97,8 +97,10 @@ enum raft_event_type {
     RAFT_ON_SENT, /* the message raft_wants gave for `member`, with `count` entries, is on its way
                    */
     RAFT_ON_SNAPSHOT_SENT, /* to `member`, up to `index`; `ok`, or it came to nothing */
-    RAFT_ON_INSTALLED,   /* a snapshot up to `index`, `term` with `configuration` replaced store and
-                            log here, durably */
+    RAFT_ON_INSTALLED, /* a snapshot up to `index`, `term` with `configuration` replaced store and
+                          log here, durably */
+    /* The store has entries up to `index`, at most the last: they are committed. */
+    RAFT_ON_STORED,
     RAFT_ON_CUT,         /* entries up to `index` are not in the log any more */
     RAFT_ON_TRANSFER,    /* `member` shall lead */
     RAFT_ON_UNREACHABLE, /* the connection to `member` was lost, and what was on its way with it */

@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "folder.h"
+#include "entropy.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -42,7 +43,7 @@ void program_arguments(struct program *program, int argc, char **argv)
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
         if (!strcmp(name, "--seed"))
             program->seed =
-                strcmp(value, "random") ? number_of(program, value) : clock_boot_epoch();
+                strcmp(value, "random") ? number_of(program, value) : entropy_number();
         else if (!strcmp(name, "--states"))
             program->states = number_of(program, value);
         else if (!strcmp(name, "--round"))

@@ -71,6 +71,28 @@ START_TEST(test_core_leader_counts_itself_only_when_persisted)
 }
 END_TEST
 
+/* Each start of a single voter is a term of its own; what the store has is committed. */
+START_TEST(test_core_leads_after_more_terms_than_it_remembers)
+{
+    static struct raft_start begin;
+    begin = (struct raft_start){
+        .self = 1, .timing = {1000, 100, 4000}, .hard_state = {2 * TERMS_RUNS_MAX, 0}};
+    terms_reset(&begin.terms, 0, 0);
+    for (uint64_t term = 1; term <= 2 * TERMS_RUNS_MAX; term++)
+        terms_append(&begin.terms, term, 1);
+    begin.configuration.members_count = 1;
+    begin.configuration.members[0] = (struct raft_member){1, true};
+    raft_init(&raft, &begin);
+    tick(1);
+    ck_assert_int_eq(raft.role, RAFT_FOLLOWER); /* nothing is known to be committed */
+    step((struct raft_event){.type = RAFT_ON_STORED, .index = 2 * TERMS_RUNS_MAX});
+    tick(1);
+    ck_assert_int_eq(raft.role, RAFT_LEADER);
+    persist(2 * TERMS_RUNS_MAX + 1);
+    ck_assert_uint_eq(update.apply_index, 2 * TERMS_RUNS_MAX + 1);
+}
+END_TEST
+
 START_TEST(test_core_reads_wait_for_the_terms_first_commit)
 {
     start(5, 2, 2);
@@ -210,6 +232,7 @@ END_TEST
 
 UNIT_MAIN("core", test_core_single_voter_leads_at_once_in_a_new_term,
           test_core_leader_counts_itself_only_when_persisted,
+          test_core_leads_after_more_terms_than_it_remembers,
           test_core_reads_wait_for_the_terms_first_commit, test_core_reads_are_bounded,
           test_core_configuration_counts_from_its_append_and_one_at_a_time,
           test_core_node_without_cluster_never_leads, test_terms_agree_with_an_array,

@@ -292,8 +292,91 @@ START_TEST(test_log_flipped_byte_is_refused_or_cut_never_returned)
 }
 END_TEST
 
+/* A value may hold any bytes, also those of a record that says that everything was durable: it is
+ * no witness when the write of the value is torn. */
+START_TEST(test_log_value_that_looks_like_records_convicts_nobody)
+{
+    uint8_t value[4000], half[512] = {0};
+    struct buffer fake = {0};
+    struct record record = {.kind = ENTRY_COMMAND, .index = 1u << 20, .term = 1};
+    record.synced_index = record.index;
+    enter_folder();
+    (void)record_encode(&fake, &record, 0);
+    for (size_t at = 0; at + fake.length <= sizeof(value); at += fake.length)
+        memcpy(value + at, fake.bytes, fake.length);
+    ck_assert_int_eq(open_log(0, 0), 0);
+    append(1, 20);
+    sync_all();
+    log_append(log_open_now, 1, ENTRY_COMMAND, value, sizeof(value));
+    sync_all();
+    log_close(log_open_now);
+    int fd = open(FIRST_SEGMENT, O_WRONLY);
+    ck_assert_int_eq(pwrite(fd, half, sizeof(half), 3584), (ssize_t)sizeof(half));
+    close(fd);
+    ck_assert_msg(open_log(0, 0) == 0, "%s", error.text);
+    ck_assert_uint_eq(log_last_index(log_open_now), 1);
+    ck_assert_uint_gt(cut_bytes, 0);
+    log_close(log_open_now);
+    buffer_free(&fake);
+    leave_folder();
+}
+END_TEST
+
+START_TEST(test_log_file_cut_short_is_refused)
+{
+    uint8_t bytes[4096];
+    enter_folder();
+    size_t end = small_log(bytes, sizeof(bytes));
+    static const size_t whole = SEGMENT_HEADER_BYTES;
+    for (size_t length = whole; length <= end; length += record_bytes_of(20)) {
+        ck_assert_int_eq(truncate(FIRST_SEGMENT, (off_t)length), 0);
+        ck_assert_int_eq(open_log(0, 0), -EBADMSG);
+        ck_assert_ptr_nonnull(strstr(error.text, "cut short"));
+        ck_assert_int_eq(truncate(FIRST_SEGMENT, SEGMENT_BYTES), 0);
+        write_log(bytes, sizeof(bytes));
+    }
+    ck_assert_int_eq(open_log(0, 0), 0);
+    ck_assert_uint_eq(log_last_index(log_open_now), 12);
+    log_close(log_open_now);
+    leave_folder();
+}
+END_TEST
+
+#ifdef CONURE_FAULT_POINTS
+/* No room for the next file: what was appended waits and is written when there is; what was written
+ * can be read meanwhile. */
+START_TEST(test_log_full_disk_is_waited_out)
+{
+    enter_folder();
+    ck_assert_int_eq(setenv("CONURE_FAULT", "log.create:1=ENOSPC,log.create:2=ENOSPC", 1), 0);
+    ck_assert_int_eq(open_log(0, 0), 0);
+    append(1, 100);
+    log_flush(log_open_now);
+    uint64_t until_ms = clock_monotonic_ms() + 10000;
+    while (!log_is_short_of_space(log_open_now) && clock_monotonic_ms() < until_ms)
+        loop_turn(loop, 50);
+    ck_assert(log_is_short_of_space(log_open_now));
+    ck_assert_uint_eq(durable, 0);
+    check_entries(1, 1, 0);
+    append(1, 200);
+    sync_all();
+    ck_assert(!log_is_short_of_space(log_open_now));
+    check_entries(1, 2, 0);
+    reopen();
+    ck_assert_uint_eq(log_last_index(log_open_now), 2);
+    log_close(log_open_now);
+    leave_folder();
+}
+END_TEST
+#define FAULT_TESTS , test_log_full_disk_is_waited_out
+#else
+#define FAULT_TESTS
+#endif
+
 UNIT_MAIN("log", test_log_entries_are_read_back_from_memory_and_after_reopen,
           test_log_rolls_segments_holds_large_entries_and_is_cut,
           test_log_truncates_anywhere_and_goes_on,
           test_log_tail_torn_anywhere_is_cut_to_whole_entries,
-          test_log_flipped_byte_is_refused_or_cut_never_returned)
+          test_log_flipped_byte_is_refused_or_cut_never_returned,
+          test_log_value_that_looks_like_records_convicts_nobody,
+          test_log_file_cut_short_is_refused FAULT_TESTS)

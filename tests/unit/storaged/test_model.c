@@ -7,6 +7,7 @@
 
 #include "cursor.h"
 #include "pager_private.h"
+#include "entropy.h"
 
 #include <errno.h>
 
@@ -272,7 +273,7 @@ START_TEST(test_model_of_a_long_run_is_the_store)
     uint64_t seed = number_from("CONURE_MODEL_SEED", 1);
     entries_wanted = number_from("CONURE_MODEL_ENTRIES", 6000);
     if (seed == 0)
-        seed = clock_boot_epoch();
+        seed = entropy_number();
     fprintf(stderr, "replay: CONURE_MODEL_SEED=%llu CONURE_MODEL_ENTRIES=%llu\n",
             (unsigned long long)seed, (unsigned long long)entries_wanted);
     random_state = seed * 0x9E3779B97F4A7C15ull | 1;
