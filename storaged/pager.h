@@ -97,6 +97,8 @@ bool pager_give_memory_back(struct pager *pager, size_t count);
 bool pager_may_be_cut(const struct pager *pager);
 /* The last commit found room, but not the headroom behind it: the disk is full or nearly so. */
 bool pager_is_short_of_space(const struct pager *pager);
+/* Pages that can be made without lengthening the file on the disk. */
+uint64_t pager_room_pages(const struct pager *pager);
 bool pager_is_frozen(const struct pager *pager);
 /* The transaction the newest meta on disk is of. */
 uint64_t pager_committed(const struct pager *pager);

@@ -233,6 +233,13 @@ uint64_t pager_committed(const struct pager *pager)
     return pager->committed;
 }
 
+uint64_t pager_room_pages(const struct pager *pager)
+{
+    uint64_t behind =
+        pager->file_pages > pager->freemap.pages ? pager->file_pages - pager->freemap.pages : 0;
+    return behind + pager->freemap.reusable_count;
+}
+
 bool pager_is_short_of_space(const struct pager *pager)
 {
     return pager->short_of_space;

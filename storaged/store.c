@@ -279,20 +279,33 @@ void store_fill_status(const struct store *store, struct store_status *status)
     if (damage[0]) {
         status->health = PROTO_STATUS_DAMAGED;
         strncpy(status->health_text, damage, sizeof(status->health_text) - 1);
-    } else if (store->no_space) {
+    } else if (store->no_space || pager_is_short_of_space(store->pager)) {
         status->health = PROTO_STATUS_NO_SPACE;
-        strcpy(status->health_text, "no space left for a checkpoint");
+        strcpy(status->health_text, store->no_space
+                                        ? "no space left for a checkpoint"
+                                        : "no space left on the disk but the file's headroom");
     }
+}
+
+/* On a full disk what is changed must fit the room the file has: a quarter of it for each commit,
+ * because what a commit frees is had again only two later. */
+static uint64_t store_dirty_bytes_max(const struct store *store, uint64_t limit, unsigned share)
+{
+    if (!pager_is_short_of_space(store->pager))
+        return limit;
+    uint64_t room = pager_room_pages(store->pager) * PAGE_BYTES / share;
+    return room < limit ? room : limit;
 }
 
 bool store_is_full(const struct store *store)
 {
-    return store_unwritten_bytes(store) >= STORE_DIRTY_BYTES_HARD;
+    return store_unwritten_bytes(store) >= store_dirty_bytes_max(store, STORE_DIRTY_BYTES_HARD, 2);
 }
 
 bool store_wants_checkpoint(const struct store *store)
 {
-    return pager_dirty_bytes(store->pager) >= STORE_DIRTY_BYTES_SOFT;
+    return pager_dirty_bytes(store->pager) >=
+           store_dirty_bytes_max(store, STORE_DIRTY_BYTES_SOFT, 4);
 }
 
 /* Pages are free two commits after they were freed, and cut off the file by the next. */
@@ -306,7 +319,8 @@ static bool store_may_shrink(const struct store *store)
 
 bool store_has_changes(const struct store *store)
 {
-    return store->applied_index > store->durable_index || store->moved || store_may_shrink(store);
+    return store->applied_index > store->durable_index || store->moved || store_may_shrink(store) ||
+           pager_is_short_of_space(store->pager);
 }
 
 bool store_compact_some(struct store *store, unsigned leaves_max)

@@ -57,7 +57,8 @@ void store_set_no_space(struct store *store, bool no_space);
 bool store_is_full(const struct store *store);          /* HARD reached */
 bool store_wants_checkpoint(const struct store *store); /* SOFT reached */
 /* Something a commit would put right: entries since the durable index (whether on their way or
- * not), moved pages, or free pages that the next commits may cut off the file. */
+ * not), moved pages, free pages that the next commits may cut off the file, headroom that could not
+ * be had. */
 bool store_has_changes(const struct store *store);
 /* A bounded step towards a smaller file (compact.h), if there is room for it among the changed
  * pages. False: nothing to do before the next commit. */
