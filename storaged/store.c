@@ -10,7 +10,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#define SHRINK_COMMITS 12u /* after the last entry: two rounds of compact.h, then there is rest */
+#define SHRINK_COMMITS 12u /* without an entry or a page moved by compact.h: then there is rest */
 #define SHRINK_PAGES_MIN 512u /* of free pages: less is not worth a commit */
 
 struct store {
@@ -351,7 +351,7 @@ bool store_checkpoint_begin(struct store *store)
     memcpy(meta.configuration, store->configuration, store->configuration_bytes);
     if (store->applied_index > store->durable_index)
         store->shrink_commits = SHRINK_COMMITS;
-    else if (store->shrink_commits > 0)
+    else if (store->shrink_commits > 0 && !(store->compact.active && store->moved))
         store->shrink_commits--;
     store->moved = false;
     pager_freeze(store->pager, &meta);

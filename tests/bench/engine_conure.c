@@ -15,8 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define REST_COMMITS 12u /* storaged makes as many after the last entry */
-
 static struct store *store;
 static struct loop *loop;
 static struct checkpointer *checkpointer;
@@ -70,7 +68,7 @@ static void conure_checkpoint(void)
 static void conure_settle(void)
 {
     conure_checkpoint();
-    for (unsigned i = 0; i < REST_COMMITS; i++) {
+    while (store_has_changes(store)) {
         while (store_compact_some(store, 64))
             ;
         conure_checkpoint();

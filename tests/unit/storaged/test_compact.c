@@ -65,6 +65,34 @@ START_TEST(test_compact_file_shrinks_after_mass_deletes)
 }
 END_TEST
 
+/* A large file's round takes more commits than may follow the last entry otherwise. */
+START_TEST(test_compact_round_of_many_commits_is_brought_to_its_end)
+{
+    enum { KEYS = 20000 };
+    enter_folder();
+    struct store *store = open_store();
+    fill(store, KEYS);
+    settle(store);
+    double full = file_pages();
+    for (unsigned i = 0; i < KEYS; i++) {
+        uint32_t key = i * 2654435761u;
+        if (i % 10)
+            (void)del(store, &key, sizeof(key));
+    }
+    unsigned commits = 0;
+    for (; store_has_changes(store); commits++) {
+        (void)store_compact_some(store, 1);
+        checkpoint(store);
+        ck_assert_uint_lt(commits, 2000);
+    }
+    ck_assert_uint_gt(commits, 40);
+    check_clean();
+    ck_assert_msg(file_pages() < full / 2, "%.0f of %.0f pages", file_pages(), full);
+    store_close(store);
+    leave_folder();
+}
+END_TEST
+
 /* With a view open its pages stay where they are; once it is closed they go too. */
 START_TEST(test_compact_writes_and_views_go_on_meanwhile)
 {
@@ -103,4 +131,5 @@ START_TEST(test_compact_writes_and_views_go_on_meanwhile)
 END_TEST
 
 UNIT_MAIN("compact", test_compact_file_shrinks_after_mass_deletes,
+          test_compact_round_of_many_commits_is_brought_to_its_end,
           test_compact_writes_and_views_go_on_meanwhile)
