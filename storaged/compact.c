@@ -35,7 +35,7 @@ static bool compact_begin(struct compact *compact, struct pager *pager)
         return false;
     (void)pager_seal_transaction(pager); /* pages made just now may lie at the end too */
     compact->active = true;
-    compact->below = used + used / 8 + SPARE_PAGES_MIN / 2; /* room to move within */
+    compact->below = used + used / 64 + SPARE_PAGES_MIN / 2; /* room to move within */
     compact->key_bytes = 0;
     compact->moved_pages = 0;
     compact->pages_before = map->pages;
