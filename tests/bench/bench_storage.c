@@ -1,6 +1,6 @@
-/* storaged's store and LMDB at the same work, side by side: bench_storage [--records N] [--rounds
- * N]
- * [--json] [--folder DIR]. Each round runs every phase on both, in turns and in a process of their
+/* storaged's store and LMDB at the same work, side by side:
+ *     bench_storage [--records N] [--rounds N] [--json] [--folder DIR]
+ * Each round runs every phase on both, in turns and in a process of their
  * own; the table has medians over the rounds and the ratio conure/lmdb (above 1: conure is faster).
  */
 #include "engine.h"
@@ -201,9 +201,10 @@ static void print_results(const struct options *options, double (*ours)[PHASES],
         double ratio = a.median / b.median;
         if (options->json)
             printf("{\"phase\":\"%s\",\"unit\":\"%s\",\"records\":%zu,\"rounds\":%u,"
-                   "\"conure\":%.1f,\"lmdb\":%.1f,\"ratio\":%.3f}\n",
+                   "\"conure\":%.1f,\"conure_min\":%.1f,\"conure_max\":%.1f,"
+                   "\"lmdb\":%.1f,\"lmdb_min\":%.1f,\"lmdb_max\":%.1f,\"ratio\":%.3f}\n",
                    phases[phase].name, phases[phase].unit, options->records, options->rounds,
-                   a.median, b.median, ratio);
+                   a.median, a.low, a.high, b.median, b.low, b.high, ratio);
         else
             printf("%-36s %-12s %9.0f (%.0f..%.0f) %9.0f (%.0f..%.0f)  %.2f%s\n",
                    phases[phase].name, phases[phase].unit, a.median, a.low, a.high, b.median, b.low,
