@@ -1,0 +1,120 @@
+/* Every decoder of proto/, the frame, and raftd's records and membership: any bytes give a result
+ * or an error, and what a list promises can be walked. The first byte chooses. Owner: tests/fuzz.
+ */
+#include "scratch.h"
+
+#include "apply.h"
+#include "command.h"
+#include "frame.h"
+#include "hello.h"
+#include "membership.h"
+#include "propose.h"
+#include "read.h"
+#include "record.h"
+#include "segment.h"
+#include "status.h"
+
+#include <string.h>
+
+static volatile uint64_t sink; /* bytes given out are read, so that the sanitizer sees them */
+
+static void touch(const void *bytes, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        sink += ((const uint8_t *)bytes)[i];
+}
+
+static void calls(uint8_t which, struct wire_reader *reader)
+{
+    struct message_list list;
+    const uint8_t *bytes;
+    size_t length;
+    uint64_t number;
+    uint32_t wait_ms;
+    if (which == 0 && !propose_decode(reader, &list))
+        while (propose_next(&list, &bytes, &length))
+            touch(bytes, length);
+    if (which == 1 && !read_decode(reader, &number, &wait_ms, &list))
+        while (read_next(&list, &bytes, &length))
+            touch(bytes, length);
+    struct apply_entry entry;
+    if (which == 2 && !apply_decode(reader, &number, &list))
+        while (apply_next(&list, &entry))
+            touch(entry.data, entry.data_bytes);
+    struct hello hello;
+    if (which == 3 && !hello_decode(reader, &hello))
+        touch(&hello, sizeof(hello));
+}
+
+static void replies(uint8_t which, struct wire_reader *reader)
+{
+    struct message_list list;
+    struct leader_hint hint;
+    struct result_record result;
+    const uint8_t *bytes;
+    size_t length;
+    uint64_t number;
+    if (which == 4 && !result_decode(reader, &hint, &list))
+        while (result_next(&list, &result))
+            sink++;
+    struct read_record record;
+    if (which == 5 && !read_ok_decode(reader, &number, &list))
+        while (read_ok_next(&list, &record))
+            touch(record.value, record.value_bytes);
+    struct applied_head head;
+    if (which == 6 && !applied_decode(reader, &head, &list))
+        while (applied_next(&list, &bytes, &length))
+            touch(bytes, length);
+    struct read_index_reply reply;
+    if (which == 7)
+        (void)read_index_ok_decode(reader, &reply);
+    struct raft_status *raft = malloc(sizeof(*raft));
+    struct store_status store;
+    if (which == 8)
+        (void)raft_status_decode(reader, raft);
+    if (which == 9)
+        (void)store_status_decode(reader, &store);
+    free(raft);
+}
+
+static void others(uint8_t which, const uint8_t *bytes, size_t length)
+{
+    struct command command;
+    struct command_result result;
+    struct record record;
+    struct membership membership;
+    struct frame frame;
+    if (which == 10 && !command_decode(bytes, length, &command)) {
+        touch(command.key, command.key_bytes);
+        touch(command.value, command.value_bytes);
+    }
+    if (which == 11)
+        (void)command_result_decode(bytes, length, &result);
+    if (which == 12 && !record_decode(bytes, length, &record))
+        touch(record.data, record.data_bytes);
+    struct wire_reader reader = wire_reader_of(bytes, length);
+    if (which == 13)
+        (void)membership_decode(&reader, &membership);
+    if (which == 14 && !frame_decode(bytes, length, &frame))
+        touch(frame.body, frame.body_bytes);
+    struct segment_header header;
+    struct error error;
+    if (which == 15 && length >= SEGMENT_HEADER_BYTES)
+        (void)segment_header_decode(bytes, "fuzz", &header, &error);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
+{
+    if (length == 0)
+        return 0;
+    uint8_t which = bytes[0] % 16;
+    uint8_t *exact = malloc(length); /* so that a byte too far is seen */
+    memcpy(exact, bytes + 1, length - 1);
+    struct wire_reader reader = wire_reader_of(exact, length - 1);
+    calls(which, &reader);
+    reader = wire_reader_of(exact, length - 1);
+    replies(which, &reader);
+    others(which, exact, length - 1);
+    free(exact);
+    return 0;
+}
