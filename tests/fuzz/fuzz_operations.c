@@ -52,13 +52,14 @@ static void entry(struct store *store, struct script *script, uint32_t what)
     struct command_result result;
     struct command command = {.operation = what & 1 ? COMMAND_DELETE : COMMAND_PUT,
                               .condition = (enum command_condition)(what >> 1 & 3),
-                              .revision = kept->revision,
                               .key = key,
                               .key_bytes = key_of(number, key),
                               .value = value};
     if (!(what & 1))
         command.value_bytes = script_next(script, 1) % 8 ? script_next(script, 1)
                                                          : script_next(script, 2) % sizeof(value);
+    if (command.condition == COMMAND_IF_REVISION)
+        command.revision = kept->revision;
     bool exists = kept->revision;
     bool holds =
         command.condition == COMMAND_ALWAYS || exists == (command.condition != COMMAND_IF_ABSENT);
