@@ -10,7 +10,8 @@
 void model_begin(struct model *model, struct random *random)
 {
     *model = (struct model){.seed = random_next(random), .commits_count = 1};
-    switch (random_below(random, 5)) {
+    uint32_t shape = random_below(random, 12) ? random_below(random, 4) : 4;
+    switch (shape) {
     case 0: /* one leaf */
         model->keys_count = 2 + random_below(random, 10);
         model->key_bytes_max = 16;
@@ -21,7 +22,7 @@ void model_begin(struct model *model, struct random *random)
         model->key_bytes_max = 900;
         model->value_bytes_max = 600;
         break;
-    case 3: /* waves of deletes: the file is cut again */
+    case 4: /* waves of deletes: the file is cut again */
         model->keys_count = 100 + random_below(random, 100);
         model->key_bytes_max = 64;
         model->value_bytes_max = 60000;
