@@ -4,11 +4,11 @@
 #include "config.h"
 #include "datadir.h"
 #include "dispatch.h"
+#include "entropy.h"
 #include "inherit.h"
 #include "logger.h"
 #include "tools.h"
 #include "verify.h"
-#include "entropy.h"
 
 #include <errno.h>
 #include <libgen.h>

@@ -57,8 +57,8 @@
  *   152    -    configuration: raftd's membership, unread here (at most 3840), stepping over the
  *               stamps
  *   504 + 512 n, n = 0..7
- *          8    stamp: the transaction again. A disk may tear a page at its sectors, and numbers are
- *               not used twice: so sectors of two attempts never make a page that is whole
+ *          8    stamp: the transaction again. A disk may tear a page at its sectors, and numbers
+ * are not used twice: so sectors of two attempts never make a page that is whole
  *
  * A value stands inline while its record and slot fill at most half of a page's room: then two
  * records always fit a page, and a split always finds a place. Larger ones go to runs. */

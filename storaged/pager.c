@@ -99,7 +99,7 @@ static const uint8_t *pager_check_mapped(struct pager *pager, uint64_t number)
 {
     const uint8_t *page = pager->map + number * PAGE_BYTES;
     uint32_t run = page_run(page);
-    if (run > pager->file_pages - number)
+    if (run > pager->freemap.pages - number || run > pager->file_pages - number)
         return pager_fail(pager, number, "its run goes past the end of the file");
     if (!page_is_sealed(page, run))
         return pager_fail(pager, number, "its checksum does not match");
@@ -247,6 +247,8 @@ uint8_t *pager_copy(struct pager *pager, struct page_pin *pin, enum page_type ty
         return NULL;
     if (pager_is_own(pager->transaction, *pin))
         return pager->frames[pin->number];
+    if (!pager_may_drop(pager, *pin, 1))
+        return NULL;
     struct page_pin made;
     uint8_t *page = pager_make(pager, type, 1, &made);
     memcpy(page + 4, old + 4, 4); /* type and count */
@@ -254,6 +256,18 @@ uint8_t *pager_copy(struct pager *pager, struct page_pin *pin, enum page_type ty
     pager_drop(pager, *pin, 1);
     *pin = made;
     return page;
+}
+
+/* A sealed free map may contradict a sealed tree: a disk that lost or swapped whole writes. */
+bool pager_may_drop(struct pager *pager, struct page_pin pin, uint32_t pages)
+{
+    for (uint64_t at = pin.number; at < pin.number + pages; at++) {
+        if (!freemap_is_unused(&pager->freemap, at))
+            continue;
+        (void)pager_fail(pager, at, "it is in use, but the free map calls it free");
+        return false;
+    }
+    return true;
 }
 
 void pager_drop(struct pager *pager, struct page_pin pin, uint32_t pages)

@@ -65,6 +65,9 @@ uint8_t *pager_make(struct pager *pager, enum page_type type, uint32_t pages,
 uint8_t *pager_copy(struct pager *pager, struct page_pin *pin, enum page_type type);
 /* The next pages and runs made take the lowest places that are free. */
 void pager_prefer_front(struct pager *pager);
+/* False: the free map calls a page of the run free; pager_damage says which. Ask before a page or
+ * run that is not this transaction's is dropped (pager_copy does). */
+bool pager_may_drop(struct pager *pager, struct page_pin pin, uint32_t pages);
 /* The page or run is not reachable any more. NULL-safe for damaged pages: `pages` is what the
  * parent knows. */
 void pager_drop(struct pager *pager, struct page_pin pin, uint32_t pages);

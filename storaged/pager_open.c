@@ -87,7 +87,15 @@ static int pager_choose_meta(struct pager *pager, struct meta *newest, struct me
     return 0;
 }
 
-/* The bitmap behind a meta; NULL if it is damaged. */
+static bool calls_free(const uint8_t *bits, size_t bytes, uint64_t number, uint32_t pages)
+{
+    for (uint64_t at = number; at < number + pages && at / 8 < bytes; at++)
+        if (bits[at / 8] >> at % 8 & 1)
+            return true;
+    return false;
+}
+
+/* The bitmap behind a meta; NULL if it is damaged, or calls free what cannot be. */
 static const uint8_t *pager_read_freemap(struct pager *pager, const struct meta *meta,
                                          size_t *ret_bytes)
 {
@@ -96,7 +104,11 @@ static const uint8_t *pager_read_freemap(struct pager *pager, const struct meta 
         return NULL;
     size_t bytes = (size_t)page_run(page) * PAGE_BYTES - PAGE_HEADER_BYTES;
     *ret_bytes = bytes < freemap_bytes(meta->pages) ? bytes : freemap_bytes(meta->pages);
-    return page + PAGE_HEADER_BYTES;
+    const uint8_t *bits = page + PAGE_HEADER_BYTES;
+    bool lies = calls_free(bits, *ret_bytes, 0, PAGE_METAS) ||
+                calls_free(bits, *ret_bytes, meta->root.number, 1) ||
+                calls_free(bits, *ret_bytes, meta->free_map.number, page_run(page));
+    return lies ? NULL : bits;
 }
 
 /* What the meta before reaches must not be written over while it may still be fallen back to. If
