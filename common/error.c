@@ -9,6 +9,10 @@ static void error_write(struct error *error, const char *format, va_list argumen
     int length = vsnprintf(error->text, sizeof(error->text), format, arguments);
     if (length < 0)
         error->text[0] = '\0';
+    for (char *at = error->text; *at;
+         at++) /* what users wrote may be quoted here: one line, no escapes */
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            *at = '?';
 }
 
 int error_set(struct error *error, int code, const char *format, ...)

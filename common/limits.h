@@ -43,6 +43,11 @@
 #define LIMIT_VIEWS_HELD_PAGES_MIN 16384u /* 64 MiB: so much may always be held */
 #define LIMIT_VIEWS_HELD_SHARE 2u         /* or half of the pages in use */
 
+/* Entries the log keeps behind storaged's durable index, for followers that lag a little. The
+ * smaller of the two decides; a file of the log goes when it is older than that. */
+#define LIMIT_LOG_KEPT_ENTRIES 10000u
+#define LIMIT_LOG_KEPT_BYTES (128u << 20)
+
 /* HTTP. At the connection cap new ones wait in the listen backlog. */
 #define LIMIT_HTTP_CONNECTIONS_MAX 4096u
 #define LIMIT_HTTP_HEADER_BYTES_MAX (32u << 10) /* 431 */

@@ -13,8 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define KEPT_ENTRIES 10000u /* behind storaged's durable index, for followers that lag a little */
-
 struct consensus {
     struct consensus_options options;
     struct raft raft;
@@ -180,12 +178,23 @@ static void consensus_on_log_failed(void *context, int code)
     consensus_fail(context, code, "log");
 }
 
+/* Up to where entries may go: never above the durable index (invariant 6). */
+static uint64_t entries_to_spare(const struct consensus *consensus, uint64_t durable_index)
+{
+    uint64_t by_bytes = log_over_bytes(consensus->log, LIMIT_LOG_KEPT_BYTES);
+    uint64_t by_count =
+        durable_index > LIMIT_LOG_KEPT_ENTRIES ? durable_index - LIMIT_LOG_KEPT_ENTRIES : 0;
+    uint64_t index = by_bytes > by_count ? by_bytes : by_count;
+    return index < durable_index ? index : durable_index;
+}
+
 void consensus_on_store_durable(struct consensus *consensus, uint64_t durable_index)
 {
     uint64_t term = 0;
-    if (!consensus->log || durable_index <= KEPT_ENTRIES)
+    if (!consensus->log)
         return;
-    uint64_t place = log_cut_place(consensus->log, durable_index - KEPT_ENTRIES, &term);
+    uint64_t place =
+        log_cut_place(consensus->log, entries_to_spare(consensus, durable_index), &term);
     if (place == 0 || consensus->membership.index > place)
         return; /* (its entry must not be cut, and the one before it is not kept: it passes with the
                    next cut) */
@@ -193,6 +202,8 @@ void consensus_on_store_durable(struct consensus *consensus, uint64_t durable_in
     consensus->hard_state.cut_term = term;
     consensus->hard_state.membership = consensus->membership;
     int code = hard_state_save(&consensus->hard_state);
+    if (code == -ENOSPC)
+        return; /* not cut now, then later */
     if (!code)
         code = log_cut(consensus->log, place);
     if (code)

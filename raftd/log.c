@@ -718,11 +718,23 @@ int log_truncate(struct log *log, uint64_t index, uint64_t last_term)
 
 /* ---- cutting ---- */
 
+uint64_t log_over_bytes(const struct log *log, uint64_t bytes_max)
+{
+    uint64_t bytes = log_bytes(log), index = 0;
+    for (const struct segment *segment = log->oldest; segment != log->newest && bytes > bytes_max;
+         segment = segment->next) {
+        bytes -= segment->file_bytes;
+        index = segment->last_index;
+    }
+    return index;
+}
+
 uint64_t log_cut_place(struct log *log, uint64_t index, uint64_t *ret_term)
 {
     uint64_t place = 0;
     for (struct segment *segment = log->oldest;
-         segment && segment->next && segment->last_index <= index; segment = segment->next) {
+         segment && segment->next && segment->next->fd >= 0 && segment->last_index <= index;
+         segment = segment->next) { /* (the next one is on disk: a log is never without a file) */
         place = segment->last_index;
         *ret_term = segment->next->header.previous_term;
     }

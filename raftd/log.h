@@ -72,6 +72,9 @@ int log_read(struct log *log, uint64_t index, uint64_t last, log_visit_fn *fn, v
 
 /* Entries up to `index` need not be kept in memory any more. */
 void log_forget(struct log *log, uint64_t index);
+/* The last index of the segments without which at most `bytes_max` of files would be left, the
+ * newest included; 0: none. */
+uint64_t log_over_bytes(const struct log *log, uint64_t bytes_max);
 /* The newest index such that the segments up to it could be dropped with all entries > `index`
  * kept; 0: none. Its term in *ret_term. */
 uint64_t log_cut_place(struct log *log, uint64_t index, uint64_t *ret_term);

@@ -157,13 +157,21 @@ START_TEST(test_log_rolls_segments_holds_large_entries_and_is_cut)
     uint64_t place = log_cut_place(log_open_now, 39, &term);
     ck_assert_uint_gt(place, 25);
     ck_assert_uint_eq(term, 1);
+    uint64_t all = log_cut_place(log_open_now, 40, &term);
+    ck_assert_uint_eq(log_over_bytes(log_open_now, UINT64_MAX), 0);
+    ck_assert_uint_eq(log_over_bytes(log_open_now, 0), all);
+    ck_assert_uint_eq(log_over_bytes(log_open_now, log_bytes(log_open_now) - 1), 15);
+    append(1, 16u << 20); /* in a file that is not there yet */
+    ck_assert_uint_eq(log_cut_place(log_open_now, 41, &term), all);
+    sync_all();
+    ck_assert_uint_eq(log_cut_place(log_open_now, 41, &term), 40);
     ck_assert_int_eq(log_cut(log_open_now, place), 0);
     ck_assert_uint_eq(log_first_index(log_open_now), place + 1);
     ck_assert_int_eq(access(FIRST_SEGMENT, F_OK), -1);
     log_close(log_open_now);
     ck_assert_int_eq(open_log(place, 1), 0);
-    ck_assert_uint_eq(log_last_index(log_open_now), 40);
-    check_entries(place + 1, 40, 0);
+    ck_assert_uint_eq(log_last_index(log_open_now), 41);
+    check_entries(place + 1, 41, 0);
     log_close(log_open_now);
     ck_assert_int_eq(open_log(place - 5, 1), -EBADMSG); /* files are missing */
     ck_assert_ptr_nonnull(strstr(error.text, "files are missing"));
