@@ -90,6 +90,25 @@ static int lock_write_pid(int fd)
     return 0;
 }
 
+int datadir_guard(const char *path, const char *name, unsigned wait_ms, int *ret_fd,
+                  struct error *error)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set_errno(error, -errno, "cannot open %s", path);
+    int code = lock_wait(fd, wait_ms);
+    if (!code) {
+        *ret_fd = fd;
+        return 0;
+    }
+    (void)close(fd);
+    return code == -EBUSY ? error_set(error, code,
+                                      "data directory is in use: another %s has locked %s (%s/ was "
+                                      "removed under it)",
+                                      name, path, DATADIR_RUN_PATH)
+                          : error_set_errno(error, code, "cannot lock %s", path);
+}
+
 static int lock_take(const char *path, int flags, const char *name, unsigned wait_ms, int *ret_fd,
                      struct error *error)
 {

@@ -22,7 +22,11 @@ int datadir_enter(const char *path, struct error *error);
  * the pid into it. Waits up to `wait_ms` for an owner that is going away. Errors: -EBUSY naming the
  * pid that holds it; other errno. */
 int datadir_lock(const char *name, unsigned wait_ms, int *ret_fd, struct error *error);
-/* The same at once, for a tool that looks at a file in some data directory from outside:
+/* Locks the directory `path` itself, whose files `name` writes: run/ may be removed by whoever
+ * thinks it disposable, and then a lock in it keeps nobody out. Errors: -EBUSY, other errno. */
+int datadir_guard(const char *path, const char *name, unsigned wait_ms, int *ret_fd,
+                  struct error *error);
+/* datadir_lock at once, for a tool that looks at a file in some data directory from outside:
  * `directory` is that directory, and nothing is made there. Without a run/<name>.lock nobody holds
  * it: 0, and *ret_fd is -1. */
 int datadir_lock_outside(const char *directory, const char *name, int *ret_fd, struct error *error);

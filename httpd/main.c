@@ -3,6 +3,7 @@
 #include "config.h"
 #include "datadir.h"
 #include "dispatch.h"
+#include "entropy.h"
 #include "inherit.h"
 #include "listener.h"
 #include "logger.h"
@@ -10,7 +11,6 @@
 #include "server.h"
 #include "survey.h"
 #include "writes.h"
-#include "entropy.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -9,6 +9,8 @@
 #include "patience.h"
 #include "propose.h"
 #include "reply.h"
+#include "routes.h"
+#include "survey.h"
 
 #include <stdlib.h>
 
@@ -162,6 +164,11 @@ void writes_add(struct writes *writes, struct request *request)
 {
     if (!edge_is_up(writes->httpd, EDGE_RAFTD)) {
         write_answer_status(request, PROTO_STATUS_UNAVAILABLE, NULL, NULL);
+        return;
+    }
+    bool grows = request->route->methods & METHOD_PUT;
+    if (grows && survey_store_health(writes->httpd->survey) == PROTO_STATUS_NO_SPACE) {
+        write_answer_status(request, PROTO_STATUS_NO_SPACE, NULL, NULL);
         return;
     }
     request_stage(request, &writes->unsent);

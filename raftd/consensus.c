@@ -1,6 +1,7 @@
 #include "consensus.h"
 
 #include "buffer.h"
+#include "datadir.h"
 #include "entropy.h"
 #include "file.h"
 #include "logger.h"
@@ -23,7 +24,9 @@ struct consensus {
     struct membership membership_before; /* and what it replaced */
     struct log *log;
     uint64_t chance; /* state of consensus_random */
-    bool announced;  /* own addresses are in the membership, or on their way */
+    int guard_fd;
+    uint64_t store_durable_index;
+    bool announced; /* own addresses are in the membership, or on their way */
 };
 
 static void consensus_fail(struct consensus *consensus, int code, const char *what)
@@ -181,6 +184,8 @@ static void consensus_on_log_failed(void *context, int code)
 /* Up to where entries may go: never above the durable index (invariant 6). */
 static uint64_t entries_to_spare(const struct consensus *consensus, uint64_t durable_index)
 {
+    if (log_is_short_of_space(consensus->log))
+        return durable_index;
     uint64_t by_bytes = log_over_bytes(consensus->log, LIMIT_LOG_KEPT_BYTES);
     uint64_t by_count =
         durable_index > LIMIT_LOG_KEPT_ENTRIES ? durable_index - LIMIT_LOG_KEPT_ENTRIES : 0;
@@ -188,11 +193,9 @@ static uint64_t entries_to_spare(const struct consensus *consensus, uint64_t dur
     return index < durable_index ? index : durable_index;
 }
 
-void consensus_on_store_durable(struct consensus *consensus, uint64_t durable_index)
+static void consensus_cut(struct consensus *consensus)
 {
-    uint64_t term = 0;
-    if (!consensus->log)
-        return;
+    uint64_t term = 0, durable_index = consensus->store_durable_index;
     uint64_t place =
         log_cut_place(consensus->log, entries_to_spare(consensus, durable_index), &term);
     if (place == 0 || consensus->membership.index > place)
@@ -212,6 +215,19 @@ void consensus_on_store_durable(struct consensus *consensus, uint64_t durable_in
         consensus_step(consensus, (struct raft_event){.type = RAFT_ON_CUT, .index = place});
 }
 
+void consensus_on_store_durable(struct consensus *consensus, uint64_t durable_index)
+{
+    consensus->store_durable_index = durable_index;
+    if (consensus->log)
+        consensus_cut(consensus);
+}
+
+/* What is kept only for followers makes room. */
+static void consensus_on_log_short(void *context)
+{
+    consensus_cut(context);
+}
+
 /* ---- opening ---- */
 
 static int open_log(struct consensus *consensus, struct error *error)
@@ -221,6 +237,7 @@ static int open_log(struct consensus *consensus, struct error *error)
         .previous_index = consensus->hard_state.cut_index,
         .previous_term = consensus->hard_state.cut_term,
         .on_durable = consensus_on_durable,
+        .on_short_of_space = consensus_on_log_short,
         .on_failed = consensus_on_log_failed,
         .context = consensus,
     };
@@ -372,6 +389,9 @@ int consensus_open(struct consensus **ret_consensus, const struct consensus_opti
     int code = mkdir("raft", 0700) < 0 && errno != EEXIST ? -errno : 0;
     if (code)
         error_set_errno(error, code, "cannot make raft/");
+    if (!code)
+        code = datadir_guard(DATADIR_RAFT_PATH, "raftd", LIMIT_LOCK_WAIT_MS, &consensus->guard_fd,
+                             error);
     if (!code)
         code = open_state(consensus, &is_member, error);
     if (!code && is_member)

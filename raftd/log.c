@@ -452,6 +452,8 @@ static void log_on_written(void *context, int code, int fd)
     if (code == -ENOSPC && log->job.fd < 0) { /* no new file: nothing was written */
         loop_timer_set(log->options.loop, &log->space_timer,
                        loop_now_ms(log->options.loop) + SPACE_RETRY_MS, log_try_again, log);
+        if (log->options.on_short_of_space)
+            log->options.on_short_of_space(log->options.context);
         return;
     }
     log->writing = false;

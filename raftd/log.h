@@ -27,6 +27,9 @@ struct log_options {
     uint64_t previous_index, previous_term;
     /* From the loop, after a batch was synced: its last entry. */
     void (*on_durable)(void *context, uint64_t index, uint64_t term);
+    /* The disk has no room for another file (log_is_short_of_space), each time it was tried: the
+     * caller may cut. May be NULL. */
+    void (*on_short_of_space)(void *context);
     void (*on_failed)(void *context, int code); /* invariant 7: the process must end */
     void *context;
 };

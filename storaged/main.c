@@ -155,6 +155,8 @@ static int prepare(struct storaged *storaged, const struct config *config, struc
     code = datadir_enter(config->data_dir, error);
     if (!code)
         code = datadir_lock("storaged", LIMIT_LOCK_WAIT_MS, &lock_fd, error);
+    if (!code)
+        code = datadir_guard(".", "storaged", LIMIT_LOCK_WAIT_MS, &lock_fd, error);
     pager_guard_maps(on_map_lost);
     if (!code)
         code = store_open(&storaged->store, DATADIR_TREE_PATH, error);
