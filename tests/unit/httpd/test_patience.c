@@ -73,11 +73,16 @@ END_TEST
 START_TEST(test_patience_younger_request_gets_its_whole_time)
 {
     struct fixture fixture;
-    fixture_begin(&fixture, 40);
-    patience_begin(&fixture.patience, &fixture.requests[0]);
-    uint64_t until_ms = clock_monotonic_ms() + 25;
-    while (clock_monotonic_ms() < until_ms)
-        loop_turn(fixture.loop, 1);
+    for (;;) {
+        fixture_begin(&fixture, 40);
+        patience_begin(&fixture.patience, &fixture.requests[0]);
+        uint64_t until_ms = clock_monotonic_ms() + 25;
+        while (clock_monotonic_ms() < until_ms)
+            loop_turn(fixture.loop, 1);
+        if (fixture.ended == 0)
+            break;
+        loop_free(fixture.loop); /* the machine slept over its time: once more */
+    }
     patience_end(&fixture.requests[0]);
     uint64_t began_ms = loop_now_ms(fixture.loop);
     patience_begin(&fixture.patience, &fixture.requests[1]);
