@@ -11,9 +11,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define RECEIVE_BYTES                                                                              \
-    (64u << 10) /* a turn's worth of records; larger frames get what they need                     \
-                 */
+/* A turn's worth of records; larger frames get what they need. */
+#define RECEIVE_BYTES (64u << 10)
 #define KEEP_BYTES_MAX (2u * LIMIT_BATCH_BYTES_SOFT) /* memory an idle stream may hold on to */
 
 int bus_errno(int nng_code)

@@ -9,8 +9,8 @@ static void error_write(struct error *error, const char *format, va_list argumen
     int length = vsnprintf(error->text, sizeof(error->text), format, arguments);
     if (length < 0)
         error->text[0] = '\0';
-    for (char *at = error->text; *at;
-         at++) /* what users wrote may be quoted here: one line, no escapes */
+    /* What users wrote may be quoted here: one line, no escapes. */
+    for (char *at = error->text; *at; at++)
         if ((unsigned char)*at < ' ' || *at == 0x7f)
             *at = '?';
 }

@@ -117,7 +117,7 @@ static const struct {
     {PROTO_STATUS_TIMEOUT, MHD_HTTP_SERVICE_UNAVAILABLE, 1,
      "the read could not be served in its time"},
     {PROTO_STATUS_NO_SPACE, MHD_HTTP_SERVICE_UNAVAILABLE, 1,
-     "the disk is full: only reads and deletes are served; nothing was stored"},
+     "the disk is full: nothing was stored or deleted; reads go on"},
 };
 
 static const struct {

@@ -59,6 +59,6 @@ enum proto_status {
     PROTO_STATUS_GAP = 12,             /* APPLY did not begin at applied index + 1 */
     PROTO_STATUS_NOT_GREETED = 13,     /* a call before HELLO */
     PROTO_STATUS_STALE_EPOCH = 14,     /* meant for a process that is gone */
-    PROTO_STATUS_NO_SPACE = 15,        /* the disk is full: deletes and reads go on */
+    PROTO_STATUS_NO_SPACE = 15,        /* the disk is full: nothing was stored; reads go on */
 };
 const char *proto_status_name(unsigned status);

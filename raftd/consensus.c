@@ -24,7 +24,6 @@ struct consensus {
     struct membership membership_before; /* and what it replaced */
     struct log *log;
     uint64_t chance; /* state of consensus_random */
-    int guard_fd;
     uint64_t store_durable_index;
     bool announced; /* own addresses are in the membership, or on their way */
 };
@@ -384,14 +383,14 @@ int consensus_open(struct consensus **ret_consensus, const struct consensus_opti
 {
     struct consensus *consensus = memory_new_zeroed(1, sizeof(*consensus));
     bool is_member = false;
+    int guard_fd; /* held for the life of the process */
     consensus->options = *options;
     consensus->raft.role = RAFT_FOLLOWER;
     int code = mkdir("raft", 0700) < 0 && errno != EEXIST ? -errno : 0;
     if (code)
         error_set_errno(error, code, "cannot make raft/");
     if (!code)
-        code = datadir_guard(DATADIR_RAFT_PATH, "raftd", LIMIT_LOCK_WAIT_MS, &consensus->guard_fd,
-                             error);
+        code = datadir_guard(DATADIR_RAFT_PATH, "raftd", LIMIT_LOCK_WAIT_MS, &guard_fd, error);
     if (!code)
         code = open_state(consensus, &is_member, error);
     if (!code && is_member)
