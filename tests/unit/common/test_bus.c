@@ -234,18 +234,26 @@ static int rogue_listen(void)
     return fd;
 }
 
-static void rogue_send(int fd, uint16_t type, uint64_t correlation, uint64_t epoch,
-                       const char *body)
+/* Returns the frame's bytes. */
+static size_t rogue_encode(uint8_t into[FRAME_HEADER_BYTES + 64], uint16_t type,
+                           uint64_t correlation, uint64_t epoch, const char *body)
 {
-    uint8_t bytes[FRAME_HEADER_BYTES + 64];
     struct frame frame = {.type = type,
                           .correlation = correlation,
                           .epoch = epoch,
                           .body = (const uint8_t *)body,
                           .body_bytes = (uint32_t)strlen(body)};
-    frame_encode_header(&frame, bytes);
-    memcpy(bytes + FRAME_HEADER_BYTES, body, strlen(body));
-    for (size_t i = 0; i < FRAME_HEADER_BYTES + strlen(body); i++)
+    frame_encode_header(&frame, into);
+    memcpy(into + FRAME_HEADER_BYTES, body, strlen(body));
+    return FRAME_HEADER_BYTES + strlen(body);
+}
+
+static void rogue_send(int fd, uint16_t type, uint64_t correlation, uint64_t epoch,
+                       const char *body)
+{
+    uint8_t bytes[FRAME_HEADER_BYTES + 64];
+    size_t length = rogue_encode(bytes, type, correlation, epoch, body);
+    for (size_t i = 0; i < length; i++)
         ck_assert_int_eq(send(fd, bytes + i, 1, MSG_NOSIGNAL), 1); /* in the smallest pieces */
 }
 
@@ -357,28 +365,33 @@ START_TEST(test_bus_caller_dials_on_after_callees_that_vanish)
 }
 END_TEST
 
-/* An answer that was sent counts, even if the callee dies at once with frames it never read. */
+/* An answer that was sent counts, even if the callee dies at once with frames it never read: a
+ * reset, not an end. Often, for what nng sees first is a matter of luck. */
 START_TEST(test_bus_answers_of_a_dead_callee_count)
 {
     uint8_t hello[FRAME_HEADER_BYTES + 1], frame[FRAME_HEADER_BYTES + 1];
-    int fd = -1;
+    uint8_t answers[2 * (FRAME_HEADER_BYTES + 64)];
     start_loop();
     int listener = rogue_listen();
     start_client();
-    WAIT_FOR((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0);
-    WAIT_FOR(rogue_receive(fd, hello, sizeof(hello)));
-    rogue_send(fd, FRAME_TYPE_WELCOME, wire_load_u64(hello + 8), 0, "epoch 11");
-    WAIT_FOR(ups == 1);
-    ck_assert_int_eq(call(TYPE_ECHO, "1", 5000), 0);
-    ck_assert_int_eq(call(TYPE_ECHO, "2", 5000), 0);
-    ck_assert_int_eq(call(TYPE_ECHO, "3", 5000), 0);
-    WAIT_FOR(rogue_receive(fd, frame, sizeof(frame)));
-    for (uint64_t i = 0; i < 2; i++)
-        rogue_send(fd, TYPE_REPLY, wire_load_u64(frame + 8) + i, 0, "answer");
-    close(fd); /* two frames unread: a reset, not an end */
-    WAIT_FOR(gone == 1);
-    ck_assert_uint_eq(replied, 2);
-    ck_assert_uint_eq(downs, 1);
+    for (unsigned round = 1; round <= 100; round++) {
+        int fd = -1;
+        WAIT_FOR((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0);
+        WAIT_FOR(rogue_receive(fd, hello, sizeof(hello)));
+        rogue_send(fd, FRAME_TYPE_WELCOME, wire_load_u64(hello + 8), 0, "epoch 11");
+        WAIT_FOR(ups == round);
+        for (unsigned i = 0; i < 3; i++)
+            ck_assert_int_eq(call(TYPE_ECHO, "?", 5000), 0);
+        WAIT_FOR(rogue_receive(fd, frame, sizeof(frame)));
+        uint64_t first = wire_load_u64(frame + 8);
+        size_t length = rogue_encode(answers, TYPE_REPLY, first, 0, "answer");
+        length += rogue_encode(answers + length, TYPE_REPLY, first + 1, 0, "answer");
+        ck_assert_int_eq(send(fd, answers, length, MSG_NOSIGNAL), (ssize_t)length);
+        close(fd);
+        WAIT_FOR(gone == round);
+        ck_assert_uint_eq(replied, 2 * round);
+        ck_assert_uint_eq(downs, round);
+    }
     close(listener);
     finish();
 }
