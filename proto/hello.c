@@ -34,7 +34,7 @@ int hello_decode(struct wire_reader *body, struct hello *ret_hello)
     uint8_t role = wire_get_u8(body);
     hello.boot_epoch = wire_get_u64(body);
     wire_get_text(body, hello.node_id, sizeof(hello.node_id));
-    if (!wire_finished(body) || role < PROTO_ROLE_STORAGED || role > PROTO_ROLE_TOOL ||
+    if (!wire_finished(body) || role < PROTO_ROLE_STORAGED || role > PROTO_ROLE_INVITER ||
         hello.version_min > hello.version_max || hello.boot_epoch == 0)
         return -EPROTO;
     hello.role = (enum proto_role)role;

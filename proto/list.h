@@ -1,5 +1,6 @@
-/* Lists inside messages: a u32 count that grows as records are added behind it, and a decoder that
- * walks all records before the first is given out. Private to the codecs of proto/. */
+/* What several messages have inside. Lists: a u32 count that grows as records are added behind it,
+ * and a decoder that walks all records before the first is given out. And the leader hint. Private
+ * to the codecs of proto/. */
 #pragma once
 
 #include "buffer.h"
@@ -48,4 +49,18 @@ static inline bool list_step_blob(struct wire_reader *reader)
 {
     size_t length;
     return wire_get_blob(reader, LIST_BLOB_BYTES_MAX, &length) != NULL;
+}
+
+static inline void hint_put(struct buffer *into, const struct leader_hint *hint)
+{
+    wire_put_text(into, hint->id);
+    wire_put_text(into, hint->raft_address);
+    wire_put_text(into, hint->http_url);
+}
+
+static inline void hint_get(struct wire_reader *body, struct leader_hint *hint)
+{
+    wire_get_text(body, hint->id, sizeof(hint->id));
+    wire_get_text(body, hint->raft_address, sizeof(hint->raft_address));
+    wire_get_text(body, hint->http_url, sizeof(hint->http_url));
 }

@@ -48,16 +48,17 @@ bool proto_call_allowed(uint16_t number, enum proto_role from, enum proto_role t
 
 const char *proto_role_name(enum proto_role role)
 {
-    static const char *const names[] = {"any", "storaged", "raftd", "httpd", "tool"};
+    static const char *const names[] = {"any",  "storaged", "raftd",  "httpd",
+                                        "tool", "member",   "inviter"};
     return (unsigned)role < sizeof(names) / sizeof(*names) ? names[role] : "unknown";
 }
 
 const char *proto_status_name(unsigned status)
 {
     static const char *const names[] = {
-        "ok",          "not_found",   "condition_failed", "too_large", "busy",  "not_leader",
-        "unavailable", "unknown",     "bad_request",      "damaged",   "again", "timeout",
-        "gap",         "not_greeted", "stale_epoch",      "no_space",
+        "ok",          "not_found",   "condition_failed", "too_large", "busy",    "not_leader",
+        "unavailable", "unknown",     "bad_request",      "damaged",   "again",   "timeout",
+        "gap",         "not_greeted", "stale_epoch",      "no_space",  "refused", "unreachable",
     };
     return status < sizeof(names) / sizeof(*names) ? names[status] : "invalid";
 }

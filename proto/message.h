@@ -20,7 +20,9 @@ enum proto_role {
     PROTO_ROLE_STORAGED = 1,
     PROTO_ROLE_RAFTD = 2,
     PROTO_ROLE_HTTPD = 3,
-    PROTO_ROLE_TOOL = 4, /* tests and diagnosis: may only send what ANY may send */
+    PROTO_ROLE_TOOL = 4,    /* tests and diagnosis: may only send what ANY may send */
+    PROTO_ROLE_MEMBER = 5,  /* raftd of another node of this cluster */
+    PROTO_ROLE_INVITER = 6, /* raftd of a cluster that has no member here yet, and asks for one */
 };
 
 enum proto_kind { PROTO_KIND_CALL = 1, PROTO_KIND_REPLY = 2 };
@@ -60,5 +62,7 @@ enum proto_status {
     PROTO_STATUS_NOT_GREETED = 13,     /* a call before HELLO */
     PROTO_STATUS_STALE_EPOCH = 14,     /* meant for a process that is gone */
     PROTO_STATUS_NO_SPACE = 15,        /* the disk is full: nothing was stored; reads go on */
+    PROTO_STATUS_REFUSED = 16,         /* the other side said no, with a reason; nothing changed */
+    PROTO_STATUS_UNREACHABLE = 17,     /* the other side could not be asked; nothing changed */
 };
 const char *proto_status_name(unsigned status);

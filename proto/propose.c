@@ -5,22 +5,6 @@
 
 #include <errno.h>
 
-/* ---- leader hint ---- */
-
-static void hint_put(struct buffer *into, const struct leader_hint *hint)
-{
-    wire_put_text(into, hint->id);
-    wire_put_text(into, hint->raft_address);
-    wire_put_text(into, hint->http_url);
-}
-
-static void hint_get(struct wire_reader *body, struct leader_hint *hint)
-{
-    wire_get_text(body, hint->id, sizeof(hint->id));
-    wire_get_text(body, hint->raft_address, sizeof(hint->raft_address));
-    wire_get_text(body, hint->http_url, sizeof(hint->http_url));
-}
-
 /* ---- PROPOSE ---- */
 
 void propose_begin(struct buffer *into)

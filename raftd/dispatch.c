@@ -4,6 +4,7 @@
 #include "datadir.h"
 #include "limits.h"
 #include "logger.h"
+#include "members.h"
 #include "message.h"
 #include "status.h"
 
@@ -54,15 +55,46 @@ static int raftd_on_raft_status(struct raftd *raftd, struct bus_request *request
     return 0;
 }
 
+/* ---- members ---- */
+
+static int raftd_answer_members(struct raftd *raftd, const struct bus_request *request)
+{
+    struct members_reply reply = {.status = PROTO_STATUS_UNAVAILABLE, .reason = "not yet"};
+    members_ok_encode(&raftd->reply, &reply);
+    bus_reply(raftd->server, &request->route, PROTO_MEMBERS_OK, &raftd->reply);
+    return 0;
+}
+
+static int raftd_on_join(struct raftd *raftd, struct bus_request *request)
+{
+    struct join join;
+    int code = join_decode(&request->body, &join);
+    return code ? code : raftd_answer_members(raftd, request);
+}
+
+static int raftd_on_remove(struct raftd *raftd, struct bus_request *request)
+{
+    struct member_name name;
+    int code = remove_decode(&request->body, &name);
+    return code ? code : raftd_answer_members(raftd, request);
+}
+
+static int raftd_on_transfer(struct raftd *raftd, struct bus_request *request)
+{
+    struct member_name name;
+    int code = transfer_decode(&request->body, &name);
+    return code ? code : raftd_answer_members(raftd, request);
+}
+
 /* ---- the table ---- */
 
 static const struct {
     uint16_t type;
     raftd_handler *handler;
 } handlers[] = {
-    {PROTO_PROPOSE, raftd_on_propose},
-    {PROTO_READ_INDEX, raftd_on_read_index},
-    {PROTO_RAFT_STATUS, raftd_on_raft_status},
+    {PROTO_PROPOSE, raftd_on_propose},         {PROTO_READ_INDEX, raftd_on_read_index},
+    {PROTO_RAFT_STATUS, raftd_on_raft_status}, {PROTO_JOIN, raftd_on_join},
+    {PROTO_REMOVE, raftd_on_remove},           {PROTO_TRANSFER, raftd_on_transfer},
 };
 #define HANDLERS_COUNT (sizeof(handlers) / sizeof(*handlers))
 

@@ -7,6 +7,7 @@
 #include "command.h"
 #include "frame.h"
 #include "hello.h"
+#include "members.h"
 #include "membership.h"
 #include "propose.h"
 #include "read.h"
@@ -77,6 +78,21 @@ static void replies(uint8_t which, struct wire_reader *reader)
     free(raft);
 }
 
+static void members(uint8_t which, struct wire_reader *reader)
+{
+    struct join join;
+    struct member_name name;
+    struct members_reply reply;
+    if (which == 16 && !join_decode(reader, &join))
+        sink += strlen(join.id) + strlen(join.raft_address);
+    if (which == 17 && !remove_decode(reader, &name))
+        sink += strlen(name.id);
+    if (which == 18 && !transfer_decode(reader, &name))
+        sink += strlen(name.id);
+    if (which == 19 && !members_ok_decode(reader, &reply))
+        sink += strlen(reply.reason) + strlen(reply.hint.id);
+}
+
 static void others(uint8_t which, const uint8_t *bytes, size_t length)
 {
     struct command command;
@@ -90,7 +106,7 @@ static void others(uint8_t which, const uint8_t *bytes, size_t length)
     }
     if (which == 11)
         (void)command_result_decode(bytes, length, &result);
-    if (which == 12 && !record_decode(bytes, length, &record))
+    if (which == 12 && !record_decode(bytes, length, 0, &record))
         touch(record.data, record.data_bytes);
     struct wire_reader reader = wire_reader_of(bytes, length);
     if (which == 13)
@@ -107,13 +123,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
     if (length == 0)
         return 0;
-    uint8_t which = bytes[0] % 16;
+    uint8_t which = bytes[0] % 20;
     uint8_t *exact = malloc(length); /* so that a byte too far is seen */
     memcpy(exact, bytes + 1, length - 1);
     struct wire_reader reader = wire_reader_of(exact, length - 1);
     calls(which, &reader);
     reader = wire_reader_of(exact, length - 1);
     replies(which, &reader);
+    reader = wire_reader_of(exact, length - 1);
+    members(which, &reader);
     others(which, exact, length - 1);
     free(exact);
     return 0;

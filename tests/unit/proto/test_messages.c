@@ -4,6 +4,7 @@
 #include "command.h"
 #include "frame.h"
 #include "hello.h"
+#include "members.h"
 #include "message.h"
 #include "propose.h"
 #include "read.h"
@@ -67,6 +68,30 @@ static int decode_raft_status(struct wire_reader *body)
 {
     struct raft_status status;
     return raft_status_decode(body, &status);
+}
+
+static int decode_join(struct wire_reader *body)
+{
+    struct join join;
+    return join_decode(body, &join);
+}
+
+static int decode_remove(struct wire_reader *body)
+{
+    struct member_name name;
+    return remove_decode(body, &name);
+}
+
+static int decode_transfer(struct wire_reader *body)
+{
+    struct member_name name;
+    return transfer_decode(body, &name);
+}
+
+static int decode_members_ok(struct wire_reader *body)
+{
+    struct members_reply reply;
+    return members_ok_decode(body, &reply);
 }
 
 static int decode_apply(struct wire_reader *body)
@@ -198,6 +223,31 @@ static void build_raft_status(struct buffer *into)
     raft_status_encode(into, &status);
 }
 
+static void build_join(struct buffer *into)
+{
+    struct join join = {.id = "n2", .raft_address = "h:2"};
+    join_encode(into, &join);
+}
+
+static void build_remove(struct buffer *into)
+{
+    struct member_name name = {"n2"};
+    remove_encode(into, &name);
+}
+
+static void build_transfer(struct buffer *into)
+{
+    struct member_name name = {""};
+    transfer_encode(into, &name);
+}
+
+static void build_members_ok(struct buffer *into)
+{
+    struct members_reply reply = {
+        .status = PROTO_STATUS_UNREACHABLE, .hint = hint, .reason = "no way"};
+    members_ok_encode(into, &reply);
+}
+
 static void build_apply(struct buffer *into)
 {
     struct apply_entry entry = {
@@ -264,8 +314,8 @@ static const struct sample {
     int (*decode)(struct wire_reader *body);
     const char *golden; /* hex */
 } samples[] = {
-    {PROTO_HELLO, build_hello, decode_hello, "01000100038877665544332211050000006e6f646531"},
-    {PROTO_WELCOME, build_hello, decode_hello, "01000100038877665544332211050000006e6f646531"},
+    {PROTO_HELLO, build_hello, decode_hello, "02000200038877665544332211050000006e6f646531"},
+    {PROTO_WELCOME, build_hello, decode_hello, "02000200038877665544332211050000006e6f646531"},
     {PROTO_REFUSED, build_refused, decode_refused, "0e0004000000676f6e65"},
     {PROTO_PROPOSE, build_propose, decode_propose,
      "020000001500000001010700000000000000010000006b02000000767600000000"},
@@ -280,6 +330,11 @@ static const struct sample {
      "000000400000000000000020000000000000004000000000000000400000000000000030000000000000000000000"
      "000000000000000000000000000000000000000001000000000000000500000000000000060000000000000007000"
      "000000000000101000000020000006e3103000000683a31010000007501"},
+    {PROTO_JOIN, build_join, decode_join, "020000006e3203000000683a32"},
+    {PROTO_REMOVE, build_remove, decode_remove, "020000006e32"},
+    {PROTO_TRANSFER, build_transfer, decode_transfer, "00000000"},
+    {PROTO_MEMBERS_OK, build_members_ok, decode_members_ok,
+     "1100020000006e3103000000683a310100000075060000006e6f20776179"},
     {PROTO_APPLY, build_apply, decode_apply,
      "050000000000000002000000030000000000000001010000006404000000000000000200000000"},
     {PROTO_APPLIED, build_applied, decode_applied,
@@ -411,7 +466,7 @@ START_TEST(test_hello_of_other_version_node_or_role_is_refused_by_name)
     peer.version_min = peer.version_max = FRAME_VERSION + 1;
     ck_assert_int_eq(hello_check(&own, &peer, PROTO_ROLE_ANY, &error), -EPROTO);
     ck_assert_ptr_nonnull(
-        strstr(error.text, "raftd speaks message versions 2 to 2, this is 1 to 1"));
+        strstr(error.text, "raftd speaks message versions 3 to 3, this is 2 to 2"));
 }
 END_TEST
 
