@@ -1,6 +1,7 @@
-/* The bus: edges between processes over nng byte streams (ipc://), and the only wrapper around nng.
- * A callee listens (struct bus_server), a caller dials (struct bus_client), both carry frames
- * (common/frame.h). Everything runs on the loop thread; nng's threads only move bytes and ring.
+/* The bus: edges between processes over nng byte streams (ipc://, and tcp:// between nodes), and
+ * the only wrapper around nng. A callee listens (struct bus_server), a caller dials (struct
+ * bus_client), both carry frames (common/frame.h). Everything runs on the loop thread; nng's
+ * threads only move bytes and ring.
  *
  *  - A call has a deadline and ends with exactly one outcome. Nothing is ever sent again by itself.
  *  - A peer that restarts is seen: the connection is the process's. After each connect the caller
@@ -49,6 +50,8 @@ struct bus_client_options {
     /* The callee's WELCOME: 0 to accept; anything else keeps the edge down (tried again at the next
      * connect, and every second). */
     int (*on_welcome)(void *context, struct wire_reader *body, uint64_t *ret_epoch);
+    /* The callee refused the greeting, and why; tried again as above. May be NULL. */
+    void (*on_refused)(void *context, const char *text);
     void (*on_up)(void *context);   /* calls may be made from now on */
     void (*on_down)(void *context); /* after all calls in flight were ended */
     void *context;
@@ -71,6 +74,14 @@ enum bus_call_outcome { BUS_DOWN = 1, BUS_FULL };
  * nothing was sent. */
 int bus_call(struct bus_client *client, uint16_t type, const struct buffer *body,
              uint64_t deadline_ms, bus_reply_fn *fn, void *context);
+
+/* Sends a frame to which no reply will come. 0 or BUS_DOWN. */
+int bus_cast(struct bus_client *client, uint16_t type, const struct buffer *body);
+/* Bytes queued and not yet given to the kernel. */
+size_t bus_client_unsent_bytes(const struct bus_client *client);
+/* Hangs up and dials anew: for a caller that knows the connection is dead although TCP does not.
+ * Not from a callback of this client. */
+void bus_client_reset(struct bus_client *client);
 
 /* ---- callee ---- */
 

@@ -101,6 +101,19 @@ int bus_call(struct bus_client *client, uint16_t type, const struct buffer *body
     return 0;
 }
 
+int bus_cast(struct bus_client *client, uint16_t type, const struct buffer *body)
+{
+    if (client->state != CLIENT_UP)
+        return BUS_DOWN;
+    client_send(client, type, client->epoch, body);
+    return 0;
+}
+
+size_t bus_client_unsent_bytes(const struct bus_client *client)
+{
+    return client->stream ? bus_stream_unsent_bytes(client->stream) : 0;
+}
+
 bool bus_client_is_up(const struct bus_client *client)
 {
     return client->state == CLIENT_UP;
@@ -150,6 +163,16 @@ static void client_on_welcome(struct bus_client *client, const struct frame *fra
     client->options.on_up(client->options.context);
 }
 
+static void client_on_refused(struct bus_client *client, const struct frame *frame)
+{
+    struct wire_reader body = wire_reader_of(frame->body, frame->body_bytes);
+    char text[512];
+    (void)wire_get_u16(&body);
+    wire_get_text(&body, text, sizeof(text));
+    if (wire_finished(&body) && client->options.on_refused)
+        client->options.on_refused(client->options.context, text);
+}
+
 /* ---- frames ---- */
 
 static void client_on_frame(void *context, const struct frame *frame)
@@ -157,6 +180,11 @@ static void client_on_frame(void *context, const struct frame *frame)
     struct bus_client *client = context;
     if (frame->type == FRAME_TYPE_WELCOME) {
         client_on_welcome(client, frame);
+        return;
+    }
+    if (client->state == CLIENT_GREETING && frame->type == FRAME_TYPE_REFUSED &&
+        frame->correlation == client->hello_correlation) {
+        client_on_refused(client, frame);
         return;
     }
     struct call *call = frame->correlation ? call_find(client, frame->correlation) : NULL;
@@ -192,6 +220,12 @@ static void client_on_end(void *context, bool is_damaged)
     client->stream = NULL;
     client_go_down(client);
     client_dial_later(client);
+}
+
+void bus_client_reset(struct bus_client *client)
+{
+    if (client->stream)
+        client_on_end(client, false);
 }
 
 static void client_on_connected(struct bus_client *client, nng_stream *connection)

@@ -309,6 +309,11 @@ void bus_stream_send(struct bus_stream *stream, const struct frame *frame)
     loop_before_wait(stream->options.loop, &stream->flush, stream_flush, stream);
 }
 
+size_t bus_stream_unsent_bytes(const struct bus_stream *stream)
+{
+    return stream->queued.length + (stream->sending.length - stream->sent);
+}
+
 void bus_stream_trust(struct bus_stream *stream)
 {
     stream->body_bytes_max = LIMIT_FRAME_BODY_BYTES_MAX;

@@ -80,6 +80,8 @@ struct bus_stream *bus_stream_new(const struct bus_stream_options *options);
 void bus_stream_free(struct bus_stream *stream);
 /* Until then only frames of LIMIT_GREETING_BYTES_MAX are let in: a stranger cannot claim memory. */
 void bus_stream_trust(struct bus_stream *stream);
+/* Bytes of frames not yet given to the kernel. */
+size_t bus_stream_unsent_bytes(const struct bus_stream *stream);
 /* Queues a frame (copied). */
 void bus_stream_send(struct bus_stream *stream, const struct frame *frame);
 /* The bell rang: takes what nng finished. */

@@ -27,6 +27,10 @@
 #define LIMIT_GREETING_BYTES_MAX 4096 /* a frame before HELLO was accepted; larger: cut */
 #define LIMIT_GREETING_MS_MAX 5000    /* a connection that has not said HELLO by then is cut */
 
+/* Between nodes. Over it, messages are dropped (raft sends again); entries and snapshots wait. */
+#define LIMIT_PEER_CONTROL_BYTES_MAX (1u << 20)
+#define LIMIT_PEER_UNSENT_BYTES_MAX (4u << 20) /* a few batches: enough to fill a fast network */
+
 /* Reconnecting to a restarted peer. */
 #define LIMIT_RECONNECT_MS_MIN 10
 #define LIMIT_RECONNECT_MS_MAX 100
@@ -47,6 +51,11 @@
  * smaller of the two decides; a file of the log goes when it is older than that. */
 #define LIMIT_LOG_KEPT_ENTRIES 10000u
 #define LIMIT_LOG_KEPT_BYTES (128u << 20)
+/* Entries that wait for storaged are kept in memory up to this; over it, they are read from the
+ * files. */
+#define LIMIT_LOG_MEMORY_BYTES (64u << 20)
+/* While a snapshot is being sent, what comes behind it is kept up to this. */
+#define LIMIT_LOG_HELD_BYTES (1024u << 20)
 
 /* HTTP. At the connection cap new ones wait in the listen backlog. */
 #define LIMIT_HTTP_CONNECTIONS_MAX 4096u

@@ -1,11 +1,14 @@
 /* raftd -> storaged: committed entries in index order, each once (invariant 4).
  *
  *   APPLY:   u64 first index, u32 count, count x { u64 term, u8 kind, blob data }
- *   APPLIED: u16 status, u64 applied index, u64 durable index, u32 count, count x blob result
+ *   APPLIED: u16 status, u64 applied index, u64 durable index, u16 health, 16 bytes state hash,
+ *            u64 mark index, 16 bytes mark hash, u32 count, count x blob result
  *
  * APPLIED has one result for each entry, in order (empty for kinds other than COMMAND), if status
  * is OK. With GAP nothing was applied and `applied index` says where storaged is. `durable index`:
- * what a crash of storaged cannot take back. */
+ * what a crash of storaged cannot take back. The state hash is that at the applied index; the
+ * mark's that at the newest index of a fixed multiple (0: none yet): for comparing nodes (invariant
+ * 11). */
 #pragma once
 
 #include "buffer.h"
@@ -39,6 +42,10 @@ struct applied_head {
     uint16_t status; /* OK, GAP, BAD_REQUEST, BUSY (nothing applied: try again) */
     uint64_t applied_index;
     uint64_t durable_index;
+    uint16_t health; /* OK, DAMAGED, NO_SPACE */
+    uint8_t state_hash[16];
+    uint64_t mark_index;
+    uint8_t mark_hash[16];
 };
 
 void applied_begin(struct buffer *into);

@@ -42,14 +42,22 @@ int hello_decode(struct wire_reader *body, struct hello *ret_hello)
     return 0;
 }
 
+int hello_check_version(const struct hello *own, const struct hello *peer, struct error *error)
+{
+    if (peer->version_min > own->version_max || peer->version_max < own->version_min)
+        return error_set(error, -EPROTO, "%s speaks message versions %u to %u, this is %u to %u",
+                         proto_role_name(peer->role), peer->version_min, peer->version_max,
+                         own->version_min, own->version_max);
+    return 0;
+}
+
 int hello_check(const struct hello *own, const struct hello *peer, enum proto_role role_allowed,
                 struct error *error)
 {
     const char *role = proto_role_name(peer->role);
-    if (peer->version_min > own->version_max || peer->version_max < own->version_min)
-        return error_set(error, -EPROTO, "%s speaks message versions %u to %u, this is %u to %u",
-                         role, peer->version_min, peer->version_max, own->version_min,
-                         own->version_max);
+    int code = hello_check_version(own, peer, error);
+    if (code)
+        return code;
     if (strcmp(own->node_id, peer->node_id))
         return error_set(error, -EPROTO, "%s belongs to node %s, this is %s", role, peer->node_id,
                          own->node_id);

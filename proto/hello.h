@@ -21,6 +21,8 @@ struct hello hello_of(enum proto_role role, uint64_t boot_epoch, const char *nod
 void hello_encode(struct buffer *into, const struct hello *hello);
 /* 0 or -EPROTO. */
 int hello_decode(struct wire_reader *body, struct hello *ret_hello);
+/* 0 if their versions overlap; -EPROTO and a line else. */
+int hello_check_version(const struct hello *own, const struct hello *peer, struct error *error);
 /* 0 if the two may talk: versions overlap, both are of one node, `peer` has an allowed role
  * (PROTO_ROLE_ANY: each). -EPROTO and a line else. */
 int hello_check(const struct hello *own, const struct hello *peer, enum proto_role role_allowed,

@@ -1,8 +1,9 @@
 /* What several messages have inside. Lists: a u32 count that grows as records are added behind it,
- * and a decoder that walks all records before the first is given out. And the leader hint. Private
- * to the codecs of proto/. */
+ * and a decoder that walks all records before the first is given out. The leader hint. A log entry.
+ * Private to the codecs of proto/. */
 #pragma once
 
+#include "apply.h"
 #include "buffer.h"
 #include "limits.h"
 #include "propose.h"
@@ -63,4 +64,28 @@ static inline void hint_get(struct wire_reader *body, struct leader_hint *hint)
     wire_get_text(body, hint->id, sizeof(hint->id));
     wire_get_text(body, hint->raft_address, sizeof(hint->raft_address));
     wire_get_text(body, hint->http_url, sizeof(hint->http_url));
+}
+
+static inline void entry_put(struct buffer *into, const struct apply_entry *entry)
+{
+    wire_put_u64(into, entry->term);
+    wire_put_u8(into, (uint8_t)entry->kind);
+    wire_put_blob(into, entry->data, entry->data_bytes);
+}
+
+/* Its kind as it came, which may be none. */
+static inline uint8_t entry_get(struct wire_reader *reader, struct apply_entry *entry)
+{
+    entry->term = wire_get_u64(reader);
+    uint8_t kind = wire_get_u8(reader);
+    entry->kind = (enum entry_kind)kind;
+    entry->data = wire_get_blob(reader, LIST_BLOB_BYTES_MAX, &entry->data_bytes);
+    return kind;
+}
+
+static inline bool entry_step(struct wire_reader *reader)
+{
+    struct apply_entry entry;
+    uint8_t kind = entry_get(reader, &entry);
+    return kind >= ENTRY_COMMAND && kind <= ENTRY_CONFIGURATION;
 }

@@ -42,7 +42,7 @@ bool proto_call_allowed(uint16_t number, enum proto_role from, enum proto_role t
                         size_t body_bytes)
 {
     const struct proto_entry *entry = proto_entry_of(number);
-    return entry && entry->kind == PROTO_KIND_CALL && role_fits(entry->from, from) &&
+    return entry && entry->kind != PROTO_KIND_REPLY && role_fits(entry->from, from) &&
            role_fits(entry->to, to) && body_bytes <= entry->body_bytes_max;
 }
 

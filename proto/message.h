@@ -25,7 +25,7 @@ enum proto_role {
     PROTO_ROLE_INVITER = 6, /* raftd of a cluster that has no member here yet, and asks for one */
 };
 
-enum proto_kind { PROTO_KIND_CALL = 1, PROTO_KIND_REPLY = 2 };
+enum proto_kind { PROTO_KIND_CALL = 1, PROTO_KIND_REPLY = 2, PROTO_KIND_CAST = 3 };
 
 struct proto_entry {
     uint16_t number;

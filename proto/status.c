@@ -49,6 +49,8 @@ static const struct field raft_fields[] = {
     NUMBER(raft_status, log_bytes),
     NUMBER(raft_status, syncs),
     NUMBER(raft_status, entries_written),
+    NUMBER(raft_status, diverged_index),
+    NUMBER(raft_status, state_differences),
     NUMBER(raft_status, storaged_up),
     NUMBER(raft_status, servers_count),
 };
@@ -58,6 +60,13 @@ static const struct field server_fields[] = {
     TEXT(raft_server, raft_address),
     TEXT(raft_server, http_url),
     NUMBER(raft_server, voter),
+};
+
+static const struct field peer_fields[] = {
+    NUMBER(raft_peer, connected),     NUMBER(raft_peer, match_index),
+    NUMBER(raft_peer, silence_ms),    NUMBER(raft_peer, round_trip_us),
+    NUMBER(raft_peer, messages_sent), NUMBER(raft_peer, messages_dropped),
+    NUMBER(raft_peer, entries_sent),  NUMBER(raft_peer, connects),
 };
 
 static const struct field store_fields[] = {
@@ -107,8 +116,10 @@ void raft_status_encode(struct buffer *into, const struct raft_status *status)
 {
     into->length = 0;
     fields_put(into, status, raft_fields, COUNT(raft_fields));
-    for (uint32_t i = 0; i < status->servers_count; i++)
+    for (uint32_t i = 0; i < status->servers_count; i++) {
         fields_put(into, &status->servers[i], server_fields, COUNT(server_fields));
+        fields_put(into, &status->peers[i], peer_fields, COUNT(peer_fields));
+    }
 }
 
 int raft_status_decode(struct wire_reader *body, struct raft_status *ret_status)
@@ -122,7 +133,8 @@ int raft_status_decode(struct wire_reader *body, struct raft_status *ret_status)
         return -EPROTO;
     for (uint32_t i = 0; i < status.servers_count; i++) {
         fields_get(body, &status.servers[i], server_fields, COUNT(server_fields));
-        if (!bool_is_valid(&status.servers[i].voter))
+        fields_get(body, &status.peers[i], peer_fields, COUNT(peer_fields));
+        if (!bool_is_valid(&status.servers[i].voter) || !bool_is_valid(&status.peers[i].connected))
             return -EPROTO;
     }
     if (!wire_finished(body))

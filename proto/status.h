@@ -1,7 +1,8 @@
 /* What raftd and storaged say of themselves: RAFT_STATUS_OK and STORE_STATUS_OK. The asking
  * messages are empty.
  *
- * Fields are encoded in the order they stand in the structs; texts as u32 length + bytes. */
+ * Fields are encoded in the order they stand in the structs, each server with its peer behind it;
+ * texts as u32 length + bytes. */
 #pragma once
 
 #include "buffer.h"
@@ -23,6 +24,15 @@ struct raft_server {
     bool voter; /* else staging */
 };
 
+/* What the node that was asked knows of a server as its peer: zeros of itself. */
+struct raft_peer {
+    bool connected;
+    uint64_t match_index;   /* the leader's: durable there */
+    uint64_t silence_ms;    /* the leader's: since it was heard */
+    uint64_t round_trip_us; /* of the last ping */
+    uint64_t messages_sent, messages_dropped, entries_sent, connects;
+};
+
 struct raft_status {
     char node_id[LIMIT_NODE_ID_BYTES_MAX + 1];
     char cluster_id[33]; /* 32 hex digits; empty before there is a cluster */
@@ -40,11 +50,14 @@ struct raft_status {
     uint64_t last_contact_ms; /* since the leader was last heard; 0 on the leader */
     uint64_t configuration_index;
     uint64_t log_bytes;
-    uint64_t syncs;           /* of the log since this start */
-    uint64_t entries_written; /* since this start */
+    uint64_t syncs;             /* of the log since this start */
+    uint64_t entries_written;   /* since this start */
+    uint64_t diverged_index;    /* 0, or where this node's state hash was found to differ */
+    uint64_t state_differences; /* of others, found here as leader */
     bool storaged_up;
     uint32_t servers_count;
     struct raft_server servers[STATUS_SERVERS_MAX];
+    struct raft_peer peers[STATUS_SERVERS_MAX]; /* of `servers`, one by one */
 };
 
 void raft_status_encode(struct buffer *into, const struct raft_status *status);

@@ -1,48 +1,67 @@
-#include "consensus.h"
+#include "consensus_private.h"
 
 #include "buffer.h"
-#include "datadir.h"
-#include "entropy.h"
-#include "file.h"
+#include "limits.h"
 #include "logger.h"
 
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-struct consensus {
-    struct consensus_options options;
-    struct raft raft;
-    struct raft_update update;
-    struct identity identity;
-    struct hard_state hard_state;
-    struct membership membership;        /* in force: the newest in the log */
-    struct membership membership_before; /* and what it replaced */
-    struct log *log;
-    uint64_t chance; /* state of consensus_random */
-    uint64_t store_durable_index;
-    bool announced; /* own addresses are in the membership, or on their way */
-};
-
-static void consensus_fail(struct consensus *consensus, int code, const char *what)
+void consensus_fail(struct consensus *consensus, int code, const char *what)
 {
     consensus->options.on_failed(consensus->options.context, code, what);
 }
 
-/* ---- taking updates apart ---- */
-
 /* Election timeouts differ: this is all the core uses it for. */
-static uint64_t consensus_random(struct consensus *consensus)
+uint64_t consensus_random(struct consensus *consensus)
 {
     consensus->chance ^= consensus->chance << 13;
     consensus->chance ^= consensus->chance >> 7;
     consensus->chance ^= consensus->chance << 17;
     return consensus->chance;
 }
+
+/* ---- membership ---- */
+
+struct membership_find {
+    struct membership *membership;
+    int code;
+};
+
+static bool membership_on_record(void *context, const struct record *record)
+{
+    struct membership_find *find = context;
+    struct wire_reader body = wire_reader_of(record->data, record->data_bytes);
+    find->code = membership_decode(&body, find->membership);
+    find->membership->index = record->index;
+    return false;
+}
+
+int consensus_load_membership(struct consensus *consensus, uint64_t index,
+                              struct membership *ret_membership)
+{
+    struct membership_find find = {.membership = ret_membership, .code = -EBADMSG};
+    *ret_membership = consensus->hard_state.membership;
+    if (index <= ret_membership->index)
+        return 0;
+    int code = log_read(consensus->log, index, index, membership_on_record, &find);
+    return code ? code : find.code;
+}
+
+/* The core knows who; the addresses are in the entry. */
+static void consensus_refresh_membership(struct consensus *consensus)
+{
+    int code = consensus_load_membership(consensus, consensus->raft.configuration.index,
+                                         &consensus->membership);
+    if (code)
+        consensus_fail(consensus, code, "log read");
+    consensus->members_changed = true;
+    consensus_watch_time(consensus);
+}
+
+/* ---- taking updates apart ---- */
 
 static void consensus_save_hard_state(struct consensus *consensus)
 {
@@ -52,47 +71,101 @@ static void consensus_save_hard_state(struct consensus *consensus)
         consensus_fail(consensus, code, "hard state");
 }
 
-/* Commands are appended by whoever proposed them (consensus_append): only they know the bytes. */
-static void consensus_append_own(struct consensus *consensus, const struct raft_append *append)
+static void consensus_truncate(struct consensus *consensus, uint64_t index)
 {
-    struct buffer data = {0};
-    if (append->count == 0 || append->kind == RAFT_COMMAND)
-        return;
-    if (append->kind == RAFT_CONFIGURATION) {
-        consensus->membership.index = append->first_index;
-        membership_encode(&data, &consensus->membership);
-    }
-    log_append(consensus->log, append->term,
-               append->kind == RAFT_NOOP ? ENTRY_NOOP : ENTRY_CONFIGURATION, data.bytes,
-               data.length);
-    buffer_free(&data);
+    logger_info("log_truncated", "from_index=%llu last_index=%llu", (unsigned long long)index,
+                (unsigned long long)log_last_index(consensus->log));
+    int code = log_truncate(consensus->log, index, terms_at(&consensus->raft.terms, index - 1));
+    if (code)
+        consensus_fail(consensus, code, "log truncate");
+    consensus->options.on_truncated(consensus->options.context, index);
+}
+
+/* Commands are appended by whoever proposed them (consensus_append), configurations by
+ * consensus_propose_members, a leader's by consensus_entries: only they know the bytes. */
+static void consensus_append_noop(struct consensus *consensus, const struct raft_append *append)
+{
+    if (append->count && append->kind == RAFT_NOOP)
+        log_append(consensus->log, append->term, ENTRY_NOOP, NULL, 0);
 }
 
 static void consensus_log_role(const struct consensus *consensus)
 {
-    static const char *const names[] = {"", "follower", "candidate", "leader", "candidate"};
-    if (consensus->raft.role == RAFT_LEADER)
-        logger_info("role", "role=%s term=%llu", names[consensus->raft.role],
-                    (unsigned long long)consensus->raft.hard_state.term);
+    static const char *const names[] = {"", "follower", "candidate", "leader", "pre_candidate"};
+    const struct raft *raft = &consensus->raft;
+    const struct raft_server *leader = membership_server(&consensus->membership, raft->leader);
+    logger_info("role", "role=%s term=%llu leader=%s", names[raft->role],
+                (unsigned long long)raft->hard_state.term, leader ? leader->id : "\"\"");
 }
 
-/* In the order of raft.h. */
-static void consensus_step(struct consensus *consensus, struct raft_event event)
+/* What stands behind the disk: raft.h, 3 and 4. */
+static void consensus_tell(struct consensus *consensus)
+{
+    const struct consensus_options *options = &consensus->options;
+    const struct raft_update *update = &consensus->update;
+    for (uint32_t i = 0; i < update->messages_count; i++)
+        options->send(options->context, &update->messages[i]);
+    if (update->role_changed) {
+        consensus_log_role(consensus);
+        options->on_role(options->context);
+    }
+    for (uint32_t i = 0; i < update->reads_count; i++)
+        options->on_read(options->context, update->reads[i], update->read_index);
+}
+
+/* Up to what must be durable or in the log before the rest (raft.h, 1 and 2). */
+static void consensus_decide(struct consensus *consensus, struct raft_event *event)
 {
     struct raft_update *update = &consensus->update;
-    uint64_t apply_before = consensus_apply_index(consensus);
-    event.random = consensus_random(consensus);
-    raft_step(&consensus->raft, &event, update);
+    event->random = consensus_random(consensus);
+    raft_step(&consensus->raft, event, update);
     if (update->hard_state_changed)
         consensus_save_hard_state(consensus);
-    consensus_append_own(consensus, &update->append);
-    if (update->role_changed)
-        consensus_log_role(consensus);
-    for (uint32_t i = 0; i < update->reads_count; i++)
-        consensus->options.on_read(consensus->options.context, update->reads[i],
-                                   update->read_index);
-    if (update->apply_index > apply_before)
-        consensus->options.on_commit(consensus->options.context, update->apply_index);
+    if (update->truncate_from)
+        consensus_truncate(consensus, update->truncate_from);
+    consensus_append_noop(consensus, &update->append);
+}
+
+void consensus_step(struct consensus *consensus, struct raft_event event)
+{
+    consensus_decide(consensus, &event);
+    if (consensus->update.configuration_changed)
+        consensus_refresh_membership(consensus);
+    consensus_tell(consensus);
+}
+
+/* ---- time ---- */
+
+static void consensus_on_tick(void *context)
+{
+    struct consensus *consensus = context;
+    uint64_t now_ms = loop_now_ms(consensus->options.loop);
+    uint64_t elapsed_ms = now_ms - consensus->tick_ms;
+    consensus->tick_ms = now_ms;
+    if (consensus->phase == PHASE_RUNNING)
+        consensus_step(consensus,
+                       (struct raft_event){.type = RAFT_ON_TICK, .elapsed_ms = elapsed_ms});
+    consensus_watch_time(consensus);
+}
+
+/* A node alone has nobody to hear or to wait for. */
+static bool consensus_is_alone(const struct consensus *consensus)
+{
+    const struct raft_configuration *configuration = &consensus->raft.configuration;
+    return configuration->members_count == 1 && consensus->raft.role == RAFT_LEADER;
+}
+
+void consensus_watch_time(struct consensus *consensus)
+{
+    uint64_t period_ms = consensus->options.config->heartbeat_interval_ms / 2;
+    struct loop *loop = consensus->options.loop;
+    if (consensus->tick_timer.place || consensus_is_alone(consensus) ||
+        consensus->phase < PHASE_RUNNING)
+        return;
+    if (loop_now_ms(loop) - consensus->tick_ms > 2 * period_ms)
+        consensus->tick_ms = loop_now_ms(loop); /* it was alone until now */
+    loop_timer_set(loop, &consensus->tick_timer, loop_now_ms(loop) + (period_ms ? period_ms : 1),
+                   consensus_on_tick, consensus);
 }
 
 /* ---- proposals and reads ---- */
@@ -100,6 +173,8 @@ static void consensus_step(struct consensus *consensus, struct raft_event event)
 enum raft_outcome consensus_propose(struct consensus *consensus, uint32_t count,
                                     uint64_t *ret_first_index)
 {
+    if (consensus->phase != PHASE_RUNNING)
+        return RAFT_NOT_LEADER;
     consensus_step(consensus, (struct raft_event){.type = RAFT_ON_PROPOSE, .count = count});
     if (consensus->update.outcome == RAFT_DONE)
         *ret_first_index = consensus->update.append.first_index;
@@ -114,70 +189,204 @@ void consensus_append(struct consensus *consensus, const void *command, size_t c
 
 enum raft_outcome consensus_read(struct consensus *consensus, uint64_t read)
 {
+    if (consensus->phase != PHASE_RUNNING)
+        return RAFT_NOT_LEADER;
     consensus_step(consensus, (struct raft_event){.type = RAFT_ON_READ, .read = read});
     return consensus->update.outcome;
 }
 
-/* ---- own addresses ---- */
-
-static void own_server(const struct consensus *consensus, struct raft_server *server)
+enum raft_outcome consensus_propose_members(struct consensus *consensus,
+                                            const struct membership *membership)
 {
-    const struct config *config = consensus->options.config;
-    char address[LIMIT_ADDRESS_BYTES_MAX];
-    *server = (struct raft_server){.voter = true};
-    strcpy(server->id, config->node_id);
-    config_address_format(&config->raft_advertise_address, server->raft_address,
-                          sizeof(server->raft_address));
-    config_address_format(&config->http_advertise_address, address, sizeof(address));
-    snprintf(server->http_url, sizeof(server->http_url), "http://%s", address);
-}
-
-/* Addresses that are new, or changed since the last start, are announced as soon as the term has a
- * commit. */
-static void consensus_announce(struct consensus *consensus)
-{
-    struct raft_server own;
     struct raft_configuration configuration;
-    if (consensus->announced || !raft_has_committed_own_term(&consensus->raft))
-        return;
-    own_server(consensus, &own);
-    struct membership changed = consensus->membership;
-    for (uint32_t i = 0; i < changed.count; i++)
-        if (changed.numbers[i] == consensus->identity.member_number) {
-            own.voter = changed.servers[i].voter;
-            changed.servers[i] = own;
-        }
-    consensus->announced = true;
-    if (consensus->membership.index && !memcmp(&changed, &consensus->membership, sizeof(changed)))
-        return;
-    if (!membership_fits(&changed)) {
-        logger_error("addresses_not_announced",
-                     "reason=\"with them the membership is over %u bytes: shorten raft_addr or "
-                     "http_addr\"",
-                     LIMIT_CONFIGURATION_BYTES_MAX);
-        return;
+    struct raft_event event = {.type = RAFT_ON_PROPOSE_MEMBERS, .configuration = &configuration};
+    struct buffer data = {0};
+    if (consensus->phase != PHASE_RUNNING)
+        return RAFT_NOT_LEADER;
+    assert(membership_fits(membership));
+    membership_to_core(membership, &configuration);
+    consensus_decide(consensus, &event);
+    enum raft_outcome outcome = consensus->update.outcome;
+    if (outcome == RAFT_DONE) {
+        membership_encode(&data, membership);
+        log_append(consensus->log, consensus->raft.hard_state.term, ENTRY_CONFIGURATION, data.bytes,
+                   data.length);
+        buffer_free(&data);
+        consensus_refresh_membership(consensus);
     }
-    membership_to_core(&changed, &configuration);
-    consensus->membership_before = consensus->membership;
-    consensus->membership = changed;
-    consensus_step(consensus, (struct raft_event){.type = RAFT_ON_PROPOSE_MEMBERS,
-                                                  .configuration = &configuration});
-    assert(consensus->update.outcome == RAFT_DONE);
+    consensus_tell(consensus);
+    return outcome;
 }
 
-/* ---- the log's word ---- */
-
-static void consensus_on_durable(void *context, uint64_t index, uint64_t term)
+enum raft_outcome consensus_transfer(struct consensus *consensus, uint64_t member)
 {
-    struct consensus *consensus = context;
+    if (consensus->phase != PHASE_RUNNING)
+        return RAFT_NOT_LEADER;
+    consensus_step(consensus, (struct raft_event){.type = RAFT_ON_TRANSFER, .member = member});
+    return consensus->update.outcome;
+}
+
+/* ---- other members ---- */
+
+void consensus_message(struct consensus *consensus, const struct raft_message *message)
+{
+    bool is_heard = consensus->phase == PHASE_RUNNING ||
+                    (consensus->phase == PHASE_INSTALLING && message->type == RAFT_HEARTBEAT);
+    if (is_heard && message->type != RAFT_APPEND)
+        consensus_step(consensus, (struct raft_event){.type = RAFT_ON_MESSAGE, .message = message});
+}
+
+/* A leader's entries, decoded as far as the core must know them. */
+struct entries {
+    struct raft_entry *entries;
+    struct raft_configuration *configurations;
+    uint32_t count, configurations_count;
+};
+
+static void entries_free(struct entries *entries)
+{
+    free(entries->entries);
+    free(entries->configurations);
+}
+
+static int entries_add_configuration(struct entries *entries, const struct apply_entry *entry)
+{
+    struct membership membership;
+    struct wire_reader body = wire_reader_of(entry->data, entry->data_bytes);
+    int code = membership_decode(&body, &membership);
+    if (code)
+        return code;
+    struct raft_configuration *place = &entries->configurations[entries->configurations_count++];
+    membership_to_core(&membership, place);
+    entries->entries[entries->count].configuration = place;
+    return 0;
+}
+
+static uint32_t configurations_in(struct message_list list)
+{
+    struct apply_entry entry;
+    uint32_t count = 0;
+    while (peer_entries_next(&list, &entry))
+        count += entry.kind == ENTRY_CONFIGURATION;
+    return count;
+}
+
+static int entries_decode(struct message_list list, struct entries *ret_entries)
+{
+    struct entries entries = {0};
+    struct apply_entry entry;
+    uint32_t configurations = configurations_in(list);
+    int code = 0;
+    entries.entries = memory_new_zeroed(list.left + 1, sizeof(*entries.entries));
+    entries.configurations = memory_new_zeroed(configurations + 1, sizeof(*entries.configurations));
+    while (!code && peer_entries_next(&list, &entry)) {
+        entries.entries[entries.count].term = entry.term;
+        if (entry.kind == ENTRY_CONFIGURATION)
+            code = entries_add_configuration(&entries, &entry);
+        entries.count++;
+    }
+    if (code)
+        entries_free(&entries);
+    else
+        *ret_entries = entries;
+    return code;
+}
+
+/* The entries behind the first `skip`. */
+static void consensus_append_taken(struct consensus *consensus, struct message_list list)
+{
+    const struct raft_append *append = &consensus->update.append;
+    struct apply_entry entry;
+    uint32_t place = 0;
+    while (append->count && peer_entries_next(&list, &entry))
+        if (place++ >= append->skip)
+            log_append(consensus->log, entry.term, entry.kind, entry.data, entry.data_bytes);
+}
+
+int consensus_entries(struct consensus *consensus, const struct raft_message *message,
+                      struct message_list list)
+{
+    struct entries entries;
+    struct raft_event event = {.type = RAFT_ON_MESSAGE, .message = message};
+    if (consensus->phase != PHASE_RUNNING)
+        return 0;
+    if (message->type != RAFT_APPEND || message->count != list.left)
+        return -EPROTO;
+    int code = entries_decode(list, &entries);
+    if (code)
+        return code;
+    event.entries = entries.entries;
+    consensus_decide(consensus, &event);
+    consensus_append_taken(consensus, list);
+    if (consensus->update.configuration_changed)
+        consensus_refresh_membership(consensus);
+    consensus_tell(consensus);
+    entries_free(&entries);
+    return 0;
+}
+
+void consensus_sent(struct consensus *consensus, uint64_t member, uint32_t count)
+{
     consensus_step(consensus,
-                   (struct raft_event){.type = RAFT_ON_PERSISTED, .index = index, .term = term});
-    consensus_announce(consensus);
+                   (struct raft_event){.type = RAFT_ON_SENT, .member = member, .count = count});
 }
 
-static void consensus_on_log_failed(void *context, int code)
+void consensus_unreachable(struct consensus *consensus, uint64_t member)
 {
-    consensus_fail(context, code, "log");
+    if (consensus->phase == PHASE_RUNNING)
+        consensus_step(consensus,
+                       (struct raft_event){.type = RAFT_ON_UNREACHABLE, .member = member});
+}
+
+void consensus_snapshot_sent(struct consensus *consensus, uint64_t member, uint64_t index, bool ok)
+{
+    if (consensus->phase == PHASE_RUNNING)
+        consensus_step(consensus, (struct raft_event){.type = RAFT_ON_SNAPSHOT_SENT,
+                                                      .member = member,
+                                                      .index = index,
+                                                      .ok = ok});
+}
+
+/* ---- a snapshot that comes in ---- */
+
+int consensus_install_begin(struct consensus *consensus, uint64_t index, uint64_t term,
+                            const uint8_t *configuration, size_t configuration_bytes)
+{
+    struct install install = {.is_pending = true, .index = index, .term = term};
+    struct wire_reader body = wire_reader_of(configuration, configuration_bytes);
+    if (consensus->phase != PHASE_RUNNING || !raft_takes_snapshot(&consensus->raft, index, term))
+        return -ESTALE;
+    if (index == 0 || membership_decode(&body, &install.membership))
+        return -EPROTO;
+    if (!consensus->options.on_install(consensus->options.context))
+        return -EAGAIN;
+    install.membership.index = index;
+    memcpy(install.cluster_id, consensus->hard_state.identity.cluster_id,
+           sizeof(install.cluster_id));
+    consensus->hard_state.install = install;
+    int code = hard_state_save(&consensus->hard_state);
+    if (code)
+        consensus_fail(consensus, code, "hard state");
+    consensus->phase = PHASE_INSTALLING;
+    return 0;
+}
+
+/* ---- the log's length ---- */
+
+/* What a follower that is heard has not got yet is kept for it, within the bound in bytes: a
+ * snapshot would cost more. */
+static uint64_t entries_wanted_behind(const struct consensus *consensus, uint64_t durable_index)
+{
+    const struct raft *raft = &consensus->raft;
+    uint64_t index =
+        durable_index > LIMIT_LOG_KEPT_ENTRIES ? durable_index - LIMIT_LOG_KEPT_ENTRIES : 0;
+    for (uint32_t i = 0; raft->role == RAFT_LEADER && i < raft->configuration.members_count; i++) {
+        const struct progress *progress = &raft->progress[i];
+        bool is_heard = progress->silence_ms < raft->timing.election_ms && progress->match;
+        if (progress->member != raft->self && is_heard && progress->match < index)
+            index = progress->match;
+    }
+    return index;
 }
 
 /* Up to where entries may go: never above the durable index (invariant 6). */
@@ -185,19 +394,22 @@ static uint64_t entries_to_spare(const struct consensus *consensus, uint64_t dur
 {
     if (log_is_short_of_space(consensus->log))
         return durable_index;
-    uint64_t by_bytes = log_over_bytes(consensus->log, LIMIT_LOG_KEPT_BYTES);
-    uint64_t by_count =
-        durable_index > LIMIT_LOG_KEPT_ENTRIES ? durable_index - LIMIT_LOG_KEPT_ENTRIES : 0;
+    uint64_t limit =
+        consensus->hold_index == UINT64_MAX ? LIMIT_LOG_KEPT_BYTES : LIMIT_LOG_HELD_BYTES;
+    uint64_t by_bytes = log_over_bytes(consensus->log, limit);
+    uint64_t by_count = entries_wanted_behind(consensus, durable_index);
+    if (by_count > consensus->hold_index)
+        by_count = consensus->hold_index;
     uint64_t index = by_bytes > by_count ? by_bytes : by_count;
     return index < durable_index ? index : durable_index;
 }
 
-static void consensus_cut(struct consensus *consensus)
+void consensus_cut(struct consensus *consensus)
 {
     uint64_t term = 0, durable_index = consensus->store_durable_index;
     uint64_t place =
         log_cut_place(consensus->log, entries_to_spare(consensus, durable_index), &term);
-    if (place == 0 || consensus->membership.index > place)
+    if (place == 0 || consensus->membership.index > place || consensus->phase != PHASE_RUNNING)
         return; /* (its entry must not be cut, and the one before it is not kept: it passes with the
                    next cut) */
     consensus->hard_state.cut_index = place;
@@ -221,226 +433,36 @@ void consensus_on_store_durable(struct consensus *consensus, uint64_t durable_in
         consensus_cut(consensus);
 }
 
-/* What is kept only for followers makes room. */
-static void consensus_on_log_short(void *context)
+void consensus_hold(struct consensus *consensus, uint64_t index)
 {
-    consensus_cut(context);
+    consensus->hold_index = index;
 }
 
-/* ---- opening ---- */
-
-static int open_log(struct consensus *consensus, struct error *error)
-{
-    struct log_options options = {
-        .loop = consensus->options.loop,
-        .previous_index = consensus->hard_state.cut_index,
-        .previous_term = consensus->hard_state.cut_term,
-        .on_durable = consensus_on_durable,
-        .on_short_of_space = consensus_on_log_short,
-        .on_failed = consensus_on_log_failed,
-        .context = consensus,
-    };
-    uint64_t cut_bytes = 0;
-    memcpy(options.cluster_id, consensus->identity.cluster_id, sizeof(options.cluster_id));
-    int code = log_open(&consensus->log, &options, &cut_bytes, error);
-    if (!code && cut_bytes)
-        logger_warning("log_tail_cut", "last_index=%llu bytes=%llu",
-                       (unsigned long long)log_last_index(consensus->log),
-                       (unsigned long long)cut_bytes);
-    return code;
-}
-
-struct membership_find {
-    struct membership membership;
-    int code;
-};
-
-static bool membership_on_record(void *context, const struct record *record)
-{
-    struct membership_find *find = context;
-    struct wire_reader body = wire_reader_of(record->data, record->data_bytes);
-    find->code = membership_decode(&body, &find->membership);
-    find->membership.index = record->index;
-    return false;
-}
-
-/* The configuration entry at this index; the one of the last cut if that is newer. */
-static int load_membership(struct consensus *consensus, uint64_t index,
-                           struct membership *ret_membership, struct error *error)
-{
-    *ret_membership = consensus->hard_state.membership;
-    if (index <= ret_membership->index)
-        return 0;
-    struct membership_find find = {.code = -EPROTO};
-    int code = log_read(consensus->log, index, index, membership_on_record, &find);
-    if (code || find.code)
-        return error_set(error, -EBADMSG, "the configuration at log index %llu makes no sense",
-                         (unsigned long long)index);
-    *ret_membership = find.membership;
-    return 0;
-}
-
-static int find_membership(struct consensus *consensus, struct error *error)
-{
-    int code = load_membership(consensus, log_configuration_before_index(consensus->log),
-                               &consensus->membership_before, error);
-    if (!code)
-        code = load_membership(consensus, log_configuration_index(consensus->log),
-                               &consensus->membership, error);
-    return code;
-}
-
-static bool has_log_files(void)
-{
-    bool found = false;
-    DIR *directory = opendir("raft");
-    for (struct dirent *entry = directory ? readdir(directory) : NULL; entry;
-         entry = readdir(directory)) {
-        size_t length = strlen(entry->d_name);
-        found = found || (length == 24 && !strcmp(entry->d_name + 20, ".log"));
-    }
-    if (directory)
-        (void)closedir(directory);
-    return found;
-}
-
-/* The identity is written last: it is what makes a state of these files. */
-static int bootstrap(struct consensus *consensus, struct error *error)
-{
-    struct hard_state state = {0};
-    state.membership.count = 1;
-    state.membership.numbers[0] = 1;
-    own_server(consensus, &state.membership.servers[0]);
-    int code = file_sync_directory("raft.create", ".");
-    if (!code)
-        code = hard_state_save(&state);
-    if (!code)
-        code = identity_make(&consensus->identity, consensus->options.config->node_id);
-    if (!code)
-        code = identity_save(&consensus->identity);
-    if (code)
-        return error_set_errno(error, code, "cannot write raft/");
-    consensus->hard_state = state;
-    logger_info("bootstrapped", "node_id=%s", consensus->options.config->node_id);
-    return 0;
-}
-
-/* 0 with *ret_member telling whether this node belongs to a cluster. */
-static int open_state(struct consensus *consensus, bool *ret_member, struct error *error)
-{
-    int code = identity_load(&consensus->identity, consensus->options.config->node_id, error);
-    *ret_member = code == 0;
-    if (!code) {
-        code = hard_state_load(&consensus->hard_state, error);
-        if (code == -ENOENT)
-            code = error_set(error, -EBADMSG,
-                             "raft/hard_state is missing, but raft/identity is there");
-        return code;
-    }
-    if (code == -ENOENT && has_log_files())
-        return error_set(error, -EBADMSG, "raft/identity is missing, but log files are there");
-    return code == -ENOENT ? 0 : code;
-}
-
-static void start_core(struct consensus *consensus)
-{
-    static struct raft_start start; /* large */
-    const struct config *config = consensus->options.config;
-    consensus->chance = entropy_number();
-    start = (struct raft_start){
-        .self = consensus->identity.member_number,
-        .timing = {.election_ms = config->election_timeout_ms,
-                   .heartbeat_ms = config->heartbeat_interval_ms,
-                   .disk_ms = 4 * config->election_timeout_ms},
-        .hard_state = consensus->hard_state.raft,
-        .terms = *log_terms_found(consensus->log),
-        .commit_index = consensus->hard_state.cut_index,
-        .random = consensus_random(consensus),
-    };
-    membership_to_core(&consensus->membership, &start.configuration);
-    membership_to_core(&consensus->membership_before, &start.configuration_before);
-    raft_init(&consensus->raft, &start);
-}
-
-/* What a member has on disk. */
-static int open_member(struct consensus *consensus, struct error *error)
-{
-    int code = open_log(consensus, error);
-    if (!code)
-        code = find_membership(consensus, error);
-    if (!code && log_last_term(consensus->log) > consensus->hard_state.raft.term)
-        code = error_set(error, -EBADMSG,
-                         "raft/hard_state is older than the log: term %llu, the log has %llu",
-                         (unsigned long long)consensus->hard_state.raft.term,
-                         (unsigned long long)log_last_term(consensus->log));
-    if (!code)
-        start_core(consensus);
-    return code;
-}
-
-int consensus_open(struct consensus **ret_consensus, const struct consensus_options *options,
-                   struct error *error)
-{
-    struct consensus *consensus = memory_new_zeroed(1, sizeof(*consensus));
-    bool is_member = false;
-    int guard_fd; /* held for the life of the process */
-    consensus->options = *options;
-    consensus->raft.role = RAFT_FOLLOWER;
-    int code = mkdir("raft", 0700) < 0 && errno != EEXIST ? -errno : 0;
-    if (code)
-        error_set_errno(error, code, "cannot make raft/");
-    if (!code)
-        code = datadir_guard(DATADIR_RAFT_PATH, "raftd", LIMIT_LOCK_WAIT_MS, &guard_fd, error);
-    if (!code)
-        code = open_state(consensus, &is_member, error);
-    if (!code && is_member)
-        code = open_member(consensus, error);
-    if (code) {
-        consensus_close(consensus);
-        return code;
-    }
-    *ret_consensus = consensus;
-    return 0;
-}
-
-bool consensus_is_member(const struct consensus *consensus)
-{
-    return consensus->log != NULL;
-}
-
-bool consensus_wants_bootstrap(const struct consensus *consensus)
-{
-    return !consensus->log && consensus->options.config->bootstrap;
-}
-
-int consensus_start(struct consensus *consensus, uint64_t stored_index, struct error *error)
-{
-    int code = 0;
-    if (consensus_wants_bootstrap(consensus)) {
-        assert(stored_index == 0);
-        code = bootstrap(consensus, error);
-        if (!code)
-            code = open_member(consensus, error);
-    }
-    if (code)
-        return code;
-    consensus_step(consensus, (struct raft_event){.type = RAFT_ON_STORED, .index = stored_index});
-    consensus_step(consensus, (struct raft_event){.type = RAFT_ON_TICK});
-    return 0;
-}
+/* ---- for reading ---- */
 
 void consensus_flush(struct consensus *consensus)
 {
     if (consensus->log)
         log_flush(consensus->log);
+    if (!consensus->members_changed)
+        return;
+    consensus->members_changed = false;
+    consensus->options.on_members(consensus->options.context);
 }
 
-void consensus_close(struct consensus *consensus)
+bool consensus_is_running(const struct consensus *consensus)
 {
-    if (!consensus)
-        return;
-    log_close(consensus->log);
-    free(consensus);
+    return consensus->phase == PHASE_RUNNING;
+}
+
+bool consensus_is_installing(const struct consensus *consensus)
+{
+    return consensus->phase == PHASE_INSTALLING;
+}
+
+bool consensus_is_leader(const struct consensus *consensus)
+{
+    return consensus->phase == PHASE_RUNNING && consensus->raft.role == RAFT_LEADER;
 }
 
 const struct raft *consensus_raft(const struct consensus *consensus)
@@ -456,7 +478,7 @@ uint64_t consensus_apply_index(const struct consensus *consensus)
 
 const struct identity *consensus_identity(const struct consensus *consensus)
 {
-    return &consensus->identity;
+    return &consensus->hard_state.identity;
 }
 
 const struct membership *consensus_membership(const struct consensus *consensus)

@@ -18,7 +18,7 @@ typedef int raftd_handler(struct raftd *raftd, struct bus_request *request);
  * storaged away for long. */
 static bool raftd_takes_proposals(const struct raftd *raftd)
 {
-    return !raftd->draining && raftd->feed && feed_is_hopeful(raftd->feed);
+    return !raftd->draining && feed_is_hopeful(raftd->feed);
 }
 
 static int raftd_on_propose(struct raftd *raftd, struct bus_request *request)
@@ -57,33 +57,31 @@ static int raftd_on_raft_status(struct raftd *raftd, struct bus_request *request
 
 /* ---- members ---- */
 
-static int raftd_answer_members(struct raftd *raftd, const struct bus_request *request)
-{
-    struct members_reply reply = {.status = PROTO_STATUS_UNAVAILABLE, .reason = "not yet"};
-    members_ok_encode(&raftd->reply, &reply);
-    bus_reply(raftd->server, &request->route, PROTO_MEMBERS_OK, &raftd->reply);
-    return 0;
-}
-
 static int raftd_on_join(struct raftd *raftd, struct bus_request *request)
 {
     struct join join;
     int code = join_decode(&request->body, &join);
-    return code ? code : raftd_answer_members(raftd, request);
+    if (!code)
+        changes_join(raftd->changes, &request->route, &join);
+    return code;
 }
 
 static int raftd_on_remove(struct raftd *raftd, struct bus_request *request)
 {
     struct member_name name;
     int code = remove_decode(&request->body, &name);
-    return code ? code : raftd_answer_members(raftd, request);
+    if (!code)
+        changes_remove(raftd->changes, &request->route, name.id);
+    return code;
 }
 
 static int raftd_on_transfer(struct raftd *raftd, struct bus_request *request)
 {
     struct member_name name;
     int code = transfer_decode(&request->body, &name);
-    return code ? code : raftd_answer_members(raftd, request);
+    if (!code)
+        changes_transfer(raftd->changes, &request->route, name.id);
+    return code;
 }
 
 /* ---- the table ---- */
@@ -142,10 +140,9 @@ static int raftd_on_hello(void *context, struct wire_reader *body, uint32_t *ret
 static void raftd_at_turn_end(void *context)
 {
     struct raftd *raftd = context;
-    consensus_flush(raftd->consensus);
-    if (raftd->feed)
-        feed_flush(raftd->feed);
-    if (raftd->draining && proposals_is_empty(raftd->proposals))
+    raftd_flush(raftd);
+    if (raftd->draining && proposals_is_empty(raftd->proposals) &&
+        !consensus_raft(raftd->consensus)->transfer_to)
         loop_stop(raftd->loop, EXIT_CODE_OK);
 }
 

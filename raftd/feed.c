@@ -6,11 +6,13 @@
 #include "limits.h"
 #include "logger.h"
 #include "message.h"
+#include "snapshot.h"
 #include "status.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define ASK_MS_MAX 1000u /* nng may lose a message when connections change: it is asked again */
 #define BUSY_PAUSE_MS 10u
@@ -18,11 +20,19 @@
     1000u /* while storaged has more applied than durable and nothing is fed                       \
            */
 
-enum feed_state { FEED_DOWN, FEED_ASKING, FEED_FEEDING };
+enum feed_state {
+    FEED_DOWN,
+    FEED_ASKING,
+    FEED_EMPTYING,
+    FEED_RESTING,
+    FEED_HELD,
+    FEED_FEEDING,
+};
 
 struct feed_call {
     struct feed *feed; /* NULL: free */
     uint64_t first_index;
+    uint32_t count;
 };
 
 struct feed {
@@ -40,6 +50,7 @@ struct feed {
 };
 
 static void feed_ask(void *context);
+static void feed_empty_store(struct feed *feed);
 
 /* ---- storaged's position ---- */
 
@@ -49,7 +60,8 @@ static void feed_note(struct feed *feed, uint64_t applied_index, uint64_t durabl
         return; /* an answer that an APPLIED overtook */
     feed->applied_index = applied_index;
     struct log *log = consensus_log(feed->options.consensus);
-    log_forget(log, applied_index);
+    if (log)
+        log_forget(log, applied_index);
     if (durable_index != feed->durable_index) {
         feed->durable_index = durable_index;
         consensus_on_store_durable(feed->options.consensus, durable_index);
@@ -59,72 +71,25 @@ static void feed_note(struct feed *feed, uint64_t applied_index, uint64_t durabl
                        loop_now_ms(feed->options.loop) + DURABLE_POLL_MS, feed_ask, feed);
 }
 
-struct term_find {
-    uint64_t term;
-};
-
-static bool term_on_record(void *context, const struct record *record)
-{
-    struct term_find *find = context;
-    find->term = record->term;
-    return false;
-}
-
-/* Of the entry at this index, which may be the one before the first. 0: it cannot be read. */
-static uint64_t feed_log_term(const struct feed *feed, uint64_t index)
-{
-    struct log *log = consensus_log(feed->options.consensus);
-    struct term_find find = {0};
-    if (index < log_first_index(log))
-        return terms_at(&consensus_raft(feed->options.consensus)->terms, index);
-    return log_read(log, index, index, term_on_record, &find) ? 0 : find.term;
-}
-
-/* conure.db and the log must overlap, and agree where they do: else one of them was removed or
- * comes from elsewhere. True, or the reason. */
-static bool feed_check_place(const struct feed *feed, const struct store_status *status,
-                             char *reason, size_t reason_bytes)
-{
-    const struct log *log = consensus_log(feed->options.consensus);
-    unsigned long long applied = status->applied_index, term = status->applied_term;
-    unsigned long long first = log ? log_first_index(log) : 1, last = log ? log_last_index(log) : 0;
-    if (applied > last) {
-        snprintf(reason, reason_bytes,
-                 "conure.db has applied index %llu, but the log in raft/ ends at %llu: raft/ was "
-                 "removed, cut or exchanged",
-                 applied, last);
-        return false;
-    }
-    if (applied + 1 < first) {
-        snprintf(reason, reason_bytes,
-                 "conure.db has applied index %llu, but the log in raft/ begins at %llu: conure.db "
-                 "was removed or exchanged",
-                 applied, first);
-        return false;
-    }
-    unsigned long long log_term = applied ? feed_log_term(feed, applied) : term;
-    if (log_term == term)
-        return true;
-    snprintf(reason, reason_bytes,
-             "conure.db has applied index %llu of term %llu, in raft/ that entry is of term %llu: "
-             "one of them was exchanged",
-             applied, term, log_term);
-    return false;
-}
-
+/* False: nothing is fed behind this place. */
 static bool feed_take_place(struct feed *feed, const struct store_status *status)
 {
-    char reason[256];
-    if (!feed_check_place(feed, status, reason, sizeof(reason))) {
-        feed->options.on_foreign(feed->options.context, reason);
+    enum consensus_place place;
+    struct error error = {""};
+    int code = consensus_place(feed->options.consensus, status->applied_index, status->applied_term,
+                               &place, &error);
+    if (code) {
+        feed->options.on_failed(feed->options.context, code, &error);
         return false;
     }
-    feed->options.on_placed(feed->options.context, status->applied_index);
-    if (!consensus_is_member(feed->options.consensus))
-        return false; /* founding a cluster failed */
+    if (place == CONSENSUS_EMPTY)
+        feed_empty_store(feed);
+    else
+        feed->state = place == CONSENSUS_FEED ? FEED_FEEDING : FEED_RESTING;
+    if (feed->state != FEED_FEEDING)
+        return false;
     proposals_on_skipped(feed->options.proposals, status->applied_index);
     feed->next_index = status->applied_index + 1;
-    feed->state = FEED_FEEDING;
     logger_info("feeding", "from_index=%llu", (unsigned long long)feed->next_index);
     return true;
 }
@@ -134,7 +99,7 @@ static void feed_on_status(void *context, enum bus_end end, uint16_t type, struc
     struct feed *feed = context;
     struct store_status status;
     feed->asked = false;
-    if (feed->state == FEED_DOWN || end == BUS_PEER_GONE)
+    if ((feed->state != FEED_ASKING && feed->state != FEED_FEEDING) || end == BUS_PEER_GONE)
         return;
     if (end != BUS_REPLIED || type != PROTO_STORE_STATUS_OK || store_status_decode(body, &status)) {
         logger_warning("storaged_silent", "end=%d type=%u", (int)end, type);
@@ -152,7 +117,7 @@ static void feed_ask(void *context)
 {
     struct feed *feed = context;
     bool poll = feed->state == FEED_FEEDING;
-    if (feed->state == FEED_DOWN || feed->asked || feed->calls_count > 0)
+    if ((feed->state != FEED_ASKING && !poll) || feed->asked || feed->calls_count > 0)
         return;
     if (poll && feed->applied_index == feed->durable_index)
         return;
@@ -175,9 +140,72 @@ static void feed_resync(struct feed *feed, unsigned pause_ms)
                        loop_now_ms(feed->options.loop) + pause_ms, feed_ask, feed);
 }
 
+void feed_ask_anew(struct feed *feed)
+{
+    feed_resync(feed, 0);
+}
+
+bool feed_hold(struct feed *feed)
+{
+    if (feed->state != FEED_FEEDING || feed->calls_count > 0)
+        return false;
+    feed->state = FEED_HELD;
+    return true;
+}
+
+struct bus_client *feed_storaged(struct feed *feed)
+{
+    return feed->client;
+}
+
+/* ---- emptying the store ---- */
+
+static void feed_on_emptied(void *context, enum bus_end end, uint16_t type,
+                            struct wire_reader *body)
+{
+    struct feed *feed = context;
+    struct install_reply reply = {.status = PROTO_STATUS_UNKNOWN};
+    if (feed->state != FEED_EMPTYING || end == BUS_PEER_GONE)
+        return;
+    bool ok = end == BUS_REPLIED && type == PROTO_INSTALL_OK && !install_ok_decode(body, &reply) &&
+              reply.status == PROTO_STATUS_OK;
+    if (!ok)
+        logger_warning("store_not_emptied", "status=%s", proto_status_name(reply.status));
+    feed_resync(feed, ok ? 0 : ASK_MS_MAX);
+}
+
+static void feed_on_emptying(void *context, enum bus_end end, uint16_t type,
+                             struct wire_reader *body)
+{
+    (void)context; /* if it was refused, so is the END behind it */
+    (void)end;
+    (void)type;
+    (void)body;
+}
+
+/* An install of nothing. */
+static void feed_empty_store(struct feed *feed)
+{
+    static const struct install_begin begin;
+    static const struct install_end end;
+    struct buffer body = {0};
+    uint64_t deadline_ms = loop_now_ms(feed->options.loop) + FEED_APPLY_MS_MAX;
+    feed->state = FEED_EMPTYING;
+    install_begin_encode(&body, &begin);
+    int code =
+        bus_call(feed->client, PROTO_INSTALL_BEGIN, &body, deadline_ms, feed_on_emptying, feed);
+    body.length = 0;
+    install_end_encode(&body, &end);
+    if (!code)
+        code = bus_call(feed->client, PROTO_INSTALL_END, &body, deadline_ms, feed_on_emptied, feed);
+    if (code)
+        feed_resync(feed, ASK_MS_MAX);
+    buffer_free(&body);
+}
+
 /* ---- APPLY ---- */
 
-static bool feed_on_applied(struct feed *feed, uint64_t first_index, uint16_t type,
+static bool feed_on_applied(struct feed *feed, const struct feed_call *call, uint16_t type,
                             struct wire_reader *body, uint16_t *ret_status)
 {
     struct applied_head head;
@@ -187,24 +215,28 @@ static bool feed_on_applied(struct feed *feed, uint64_t first_index, uint16_t ty
     if (type != PROTO_APPLIED || applied_decode(body, &head, &list))
         return false;
     *ret_status = head.status;
-    if (head.status != PROTO_STATUS_OK)
+    if (head.status != PROTO_STATUS_OK || list.left != call->count)
         return false;
-    for (uint64_t index = first_index; applied_next(&list, &result, &result_bytes); index++)
+    for (uint64_t index = call->first_index; applied_next(&list, &result, &result_bytes); index++)
         proposals_on_applied(feed->options.proposals, index, result, result_bytes);
     feed_note(feed, head.applied_index, head.durable_index);
+    struct peer_state state = {.applied_index = head.applied_index, .mark_index = head.mark_index};
+    memcpy(state.hash, head.state_hash, sizeof(state.hash));
+    memcpy(state.mark_hash, head.mark_hash, sizeof(state.mark_hash));
+    feed->options.on_applied(feed->options.context, &state);
     return true;
 }
 
 static void feed_on_reply(void *context, enum bus_end end, uint16_t type, struct wire_reader *body)
 {
-    struct feed_call *call = context;
-    struct feed *feed = call->feed;
+    struct feed_call *place = context, call = *place;
+    struct feed *feed = call.feed;
     uint16_t status = PROTO_STATUS_OK;
-    call->feed = NULL;
+    place->feed = NULL;
     feed->calls_count--;
     if (end == BUS_PEER_GONE)
         return; /* the edge is going down: feed_on_down follows */
-    if (end == BUS_REPLIED && feed_on_applied(feed, call->first_index, type, body, &status) &&
+    if (end == BUS_REPLIED && feed_on_applied(feed, &call, type, body, &status) &&
         feed->state == FEED_FEEDING)
         return;
     feed_resync(feed, status == PROTO_STATUS_BUSY ? BUSY_PAUSE_MS : 0);
@@ -229,13 +261,16 @@ static bool feed_send(struct feed *feed, uint64_t commit_index)
     int code = log_read(consensus_log(feed->options.consensus), feed->next_index, commit_index,
                         feed_add_record, feed);
     if (code) {
-        feed->options.on_foreign(feed->options.context, "the log was damaged while it was in use");
+        struct error error;
+        (void)error_set_errno(&error, code, "cannot read the log in raft/");
+        feed->options.on_failed(feed->options.context, code, &error);
         return false;
     }
     struct feed_call *call = feed->calls;
     while (call->feed)
         call++; /* the caller saw that one is free */
-    *call = (struct feed_call){.feed = feed, .first_index = feed->next_index};
+    *call = (struct feed_call){
+        .feed = feed, .first_index = feed->next_index, .count = apply_count(&feed->apply)};
     uint64_t deadline_ms = loop_now_ms(feed->options.loop) + FEED_APPLY_MS_MAX;
     if (bus_call(feed->client, PROTO_APPLY, &feed->apply, deadline_ms, feed_on_reply, call)) {
         call->feed = NULL;
@@ -250,8 +285,8 @@ void feed_flush(struct feed *feed)
 {
     uint64_t commit_index = consensus_apply_index(feed->options.consensus);
     bool sent = false;
-    while (feed->state == FEED_FEEDING && feed->next_index <= commit_index &&
-           feed->calls_count < FEED_CALLS_MAX &&
+    while (feed->state == FEED_FEEDING && consensus_is_running(feed->options.consensus) &&
+           feed->next_index <= commit_index && feed->calls_count < FEED_CALLS_MAX &&
            !(sent && feed->apply.length < LIMIT_BATCH_BYTES_SOFT)) {
         sent = feed_send(feed, commit_index);
         if (!sent)

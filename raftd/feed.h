@@ -3,8 +3,9 @@
  *
  *            edge up                 STORE_STATUS answered            anything but APPLIED ok
  *   DOWN  -------------> ASKING  -----------------------> FEEDING --------------------------->
- * ASKING (again, after a pause if storaged is busy) ^ |
- *     +------------------- edge down, from any --------------+
+ *     ^                  ^ ^ |        (consensus_place)                             ASKING again
+ *     +-- edge down      | | +-----> RESTING: in no cluster      HELD: an install replaces the
+ *                        | +-- EMPTYING <-- a store to empty     store; until feed_ask_anew
  *
  * Asking settles everything: storaged says where it is, and feeding goes on behind that, whether it
  * restarted, lost what was in memory, or missed a message. A few APPLY are in flight at a time; a
@@ -14,6 +15,7 @@
 #include "bus.h"
 #include "consensus.h"
 #include "hello.h"
+#include "peer.h"
 #include "proposals.h"
 
 #define FEED_CALLS_MAX 4u /* APPLY in flight: storaged works on one while the others travel */
@@ -28,11 +30,11 @@ struct feed_options {
     const struct hello *hello;
     struct consensus *consensus;
     struct proposals *proposals;
-    /* It is known where storaged is (each time it is asked), and that conure.db and raft/ belong
-     * together. */
-    void (*on_placed)(void *context, uint64_t applied_index);
-    /* They do not: a person must look. */
-    void (*on_foreign)(void *context, const char *reason);
+    /* storaged's state, with each of its answers. */
+    void (*on_applied)(void *context, const struct peer_state *state);
+    /* conure.db and raft/ do not belong together (-EBADMSG: a person must look), or this node
+     * cannot begin: the process must end. */
+    void (*on_failed)(void *context, int code, const struct error *error);
     void *context;
 };
 
@@ -40,6 +42,13 @@ int feed_new(struct feed **ret_feed, const struct feed_options *options, struct 
 void feed_free(struct feed *feed);
 /* Sends what is committed and not sent yet, as far as there is room. Call at turn end. */
 void feed_flush(struct feed *feed);
+/* The edge to storaged, for calls of others; not up now and then. */
+struct bus_client *feed_storaged(struct feed *feed);
+/* Stops feeding: the store is about to be replaced. False if storaged is not being fed now: then it
+ * must not be. */
+bool feed_hold(struct feed *feed);
+/* Asks storaged where it is, and goes on from there. */
+void feed_ask_anew(struct feed *feed);
 bool feed_is_up(const struct feed *feed);
 /* False once storaged has been away longer than FEED_GRACE_MS. */
 bool feed_is_hopeful(const struct feed *feed);

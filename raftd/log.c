@@ -3,6 +3,7 @@
 #include "buffer.h"
 #include "entropy.h"
 #include "file.h"
+#include "limits.h"
 #include "logger.h"
 #include "writer.h"
 
@@ -17,6 +18,7 @@
 #define READ_CHUNK_BYTES (256u << 10)
 #define SPACE_RETRY_MS 1000u
 #define TRUNCATED_PATH "raft/truncated.log" /* no segment's name: a start ignores it */
+#define INSTALLED_PATH "raft/installed.log" /* nor is this */
 
 /* A batch of records: being collected, on its way to disk, or on disk and kept for those that read
  * what was just written. */
@@ -35,6 +37,7 @@ struct log {
     struct writer *writer;
     struct batch *kept_first, *kept_last; /* written or being written */
     struct batch *collecting;
+    uint64_t kept_bytes;
     bool writing;
     uint64_t last_index, last_term;
     uint64_t durable_index;
@@ -43,6 +46,7 @@ struct log {
     uint64_t syncs, entries_written;
     struct terms terms_found;
     uint64_t configuration_index, configuration_before_index; /* the newest in the files, at open */
+    bool has_commands;
     bool failed;
     struct writer_job job;         /* under way, or waiting for space */
     struct loop_timer space_timer; /* set: it waits */
@@ -81,6 +85,7 @@ static void log_note_found(struct log *log, const struct record *record)
 {
     log->last_term = record->term;
     terms_append(&log->terms_found, record->term, 1);
+    log->has_commands = log->has_commands || record->kind == ENTRY_COMMAND;
     if (record->kind == ENTRY_CONFIGURATION) {
         log->configuration_before_index = log->configuration_index;
         log->configuration_index = record->index;
@@ -408,6 +413,7 @@ void log_append(struct log *log, uint64_t term, enum entry_kind kind, const void
     batch->last_index = log->last_index = record.index;
     batch->last_term = term;
     log->last_term = term;
+    log->has_commands = log->has_commands || kind == ENTRY_COMMAND;
     log->unsynced_bytes += bytes;
 }
 
@@ -422,6 +428,7 @@ void log_flush(struct log *log)
     else
         log->kept_first = batch;
     log->kept_last = batch;
+    log->kept_bytes += batch->bytes.length;
     log->writing = true;
     log->job = (struct writer_job){
         .fd = batch->segment->fd,
@@ -470,7 +477,10 @@ static void log_on_written(void *context, int code, int fd)
         batch->bytes.length < log->unsynced_bytes ? batch->bytes.length : log->unsynced_bytes;
     if (!log->collecting)
         log->unsynced_bytes = 0;
-    log->options.on_durable(log->options.context, batch->last_index, batch->last_term);
+    uint64_t last_term = batch->last_term;
+    if (log->kept_bytes > LIMIT_LOG_MEMORY_BYTES)
+        log_forget(log, log->durable_index); /* storaged is far behind: it is read from the files */
+    log->options.on_durable(log->options.context, log->durable_index, last_term);
 }
 
 /* ---- reading ---- */
@@ -503,6 +513,11 @@ uint64_t log_configuration_before_index(const struct log *log)
 uint64_t log_configuration_index(const struct log *log)
 {
     return log->configuration_index;
+}
+
+bool log_has_commands(const struct log *log)
+{
+    return log->has_commands;
 }
 
 uint64_t log_bytes(const struct log *log)
@@ -617,6 +632,7 @@ void log_forget(struct log *log, uint64_t index)
         struct batch *batch = log->kept_first;
         if (log->writing && batch == log->kept_last)
             return;
+        log->kept_bytes -= batch->bytes.length;
         log->kept_first = batch->next;
         if (!log->kept_first)
             log->kept_last = NULL;
@@ -708,6 +724,7 @@ int log_truncate(struct log *log, uint64_t index, uint64_t last_term)
         batch_free(batch);
     }
     log->kept_last = NULL;
+    log->kept_bytes = 0;
     int code = 0;
     while (!code && log->newest != log->oldest && log->newest->header.first_index >= index)
         code = segment_remove_newest(log);
@@ -755,4 +772,48 @@ int log_cut(struct log *log, uint64_t cut_index)
     if (!code)
         code = file_sync_directory("log.cut", "raft");
     return code;
+}
+
+/* ---- beginning anew ---- */
+
+int log_remove_files(void)
+{
+    uint64_t *firsts = NULL;
+    size_t count = 0;
+    struct error error;
+    int code = log_list(&firsts, &count, &error);
+    while (!code && count > 0) {
+        char path[SEGMENT_NAME_BYTES];
+        segment_path(path, firsts[--count]);
+        code = file_unlink("log.remove", path);
+        if (!code) /* one at a time, so that a crash leaves no gap */
+            code = file_sync_directory("log.remove", "raft");
+    }
+    free(firsts);
+    return code;
+}
+
+int log_make_file(const uint8_t cluster_id[16], uint64_t previous_index, uint64_t previous_term)
+{
+    struct segment_header header = {.first_index = previous_index + 1,
+                                    .previous_term = previous_term,
+                                    .salt = entropy_number()};
+    uint8_t bytes[SEGMENT_HEADER_BYTES];
+    char path[SEGMENT_NAME_BYTES];
+    int fd = -1;
+    memcpy(header.cluster_id, cluster_id, sizeof(header.cluster_id));
+    segment_header_encode(bytes, &header);
+    segment_path(path, header.first_index);
+    int code = segment_prepare(INSTALLED_PATH, SEGMENT_BYTES);
+    if (!code)
+        code = file_open("log.make", INSTALLED_PATH, O_RDWR, 0, &fd);
+    if (!code)
+        code = file_write_at("log.make", fd, bytes, sizeof(bytes), 0);
+    if (!code)
+        code = file_sync("log.make", fd);
+    if (fd >= 0)
+        file_close(fd);
+    if (!code)
+        code = file_rename("log.make", INSTALLED_PATH, path);
+    return code ? code : file_sync_directory("log.make", "raft");
 }

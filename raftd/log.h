@@ -39,6 +39,12 @@ int log_open(struct log **ret_log, const struct log_options *options, uint64_t *
              struct error *error);
 /* Waits for the writer and stops it. Entries not flushed are lost, as by a crash. */
 void log_close(struct log *log);
+/* With no log open: removes every file of it, the newest first. A crash leaves a log that ends
+ * earlier. 0 or errno. */
+int log_remove_files(void);
+/* With no log open, and no files: a log that begins behind this entry, which a snapshot holds. 0 or
+ * errno. */
+int log_make_file(const uint8_t cluster_id[16], uint64_t previous_index, uint64_t previous_term);
 
 uint64_t log_first_index(const struct log *log); /* last + 1 if empty */
 uint64_t log_last_index(const struct log *log);
@@ -48,6 +54,8 @@ uint64_t log_last_term(const struct log *log);
 const struct terms *log_terms_found(const struct log *log);
 uint64_t log_configuration_index(const struct log *log);
 uint64_t log_configuration_before_index(const struct log *log);
+/* Whether a command was ever in it, as far as it was not cut. */
+bool log_has_commands(const struct log *log);
 uint64_t log_bytes(const struct log *log);
 uint64_t log_syncs(const struct log *log);           /* since it was opened */
 uint64_t log_entries_written(const struct log *log); /* since it was opened */

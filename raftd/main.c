@@ -26,66 +26,13 @@ static int fail_start(int code, const struct error *error)
     return code == -EBADMSG || code == -EPROTO ? EXIT_CODE_PERMANENT : EXIT_CODE_FAILURE;
 }
 
-/* ---- what the rooms tell each other ---- */
+/* ---- start and stop ---- */
 
-static void on_commit(void *context, uint64_t commit_index)
-{
-    (void)context;
-    (void)commit_index; /* the feed looks at the turn's end */
-}
-
-static void on_read(void *context, uint64_t read, uint64_t index)
-{
-    struct raftd *raftd = context;
-    rounds_on_index(raftd->rounds, read, index);
-}
-
-/* At once: nothing that was to follow may happen (invariants 3 and 7). To every other process it is
- * a crash, and crashes are what the files are made for. */
-static void on_failed(void *context, int code, const char *what)
-{
-    (void)context;
-    logger_error("disk_failed", "what=\"%s\" reason=\"%s\"", what, strerror(-code));
-    _exit(EXIT_CODE_FAILURE);
-}
-
-static void on_foreign(void *context, const char *text)
-{
-    struct raftd *raftd = context;
-    char reason[600];
-    logger_error("foreign_data", "reason=%s", logger_quoted(reason, sizeof(reason), text));
-    loop_stop(raftd->loop, EXIT_CODE_PERMANENT);
-}
-
-static void on_placed(void *context, uint64_t applied_index)
-{
-    struct raftd *raftd = context;
-    struct error error = {""};
-    if (raftd->started)
-        return;
-    raftd->started = true;
-    int code = consensus_start(raftd->consensus, applied_index, &error);
-    if (code)
-        loop_stop(raftd->loop, fail_start(code, &error));
-}
-
-static void on_drain_end(void *context)
-{
-    struct raftd *raftd = context;
-    loop_stop(raftd->loop, EXIT_CODE_OK);
-}
-
-/* Answers on their way go out first; new proposals are refused meanwhile. */
 static void on_stop_signal(void *context, int signal_number)
 {
-    struct raftd *raftd = context;
     (void)signal_number;
-    raftd->draining = true;
-    loop_timer_set(raftd->loop, &raftd->drain_timer, loop_now_ms(raftd->loop) + RAFTD_DRAIN_MS_MAX,
-                   on_drain_end, raftd);
+    raftd_begin_drain(context);
 }
-
-/* ---- start and stop ---- */
 
 static int prepare(struct raftd *raftd, struct error *error)
 {
@@ -100,39 +47,8 @@ static int prepare(struct raftd *raftd, struct error *error)
     code = datadir_enter(raftd->config->data_dir, error);
     if (!code)
         code = datadir_lock("raftd", LIMIT_LOCK_WAIT_MS, &lock_fd, error);
-    if (code)
-        return code;
-    struct consensus_options options = {
-        .loop = raftd->loop,
-        .config = raftd->config,
-        .on_commit = on_commit,
-        .on_read = on_read,
-        .on_failed = on_failed,
-        .context = raftd,
-    };
-    return consensus_open(&raftd->consensus, &options, error);
-}
-
-static int start(struct raftd *raftd, struct error *error)
-{
     raftd->hello = hello_of(PROTO_ROLE_RAFTD, entropy_number(), raftd->config->node_id);
-    raftd->proposals = proposals_new(raftd->consensus, &raftd->server);
-    raftd->rounds = rounds_new(raftd->consensus, &raftd->server);
-    struct feed_options options = {
-        .loop = raftd->loop,
-        .hello = &raftd->hello,
-        .consensus = raftd->consensus,
-        .proposals = raftd->proposals,
-        .on_placed = on_placed,
-        .on_foreign = on_foreign,
-        .context = raftd,
-    };
-    int code = 0;
-    if (consensus_is_member(raftd->consensus) || consensus_wants_bootstrap(raftd->consensus))
-        code = feed_new(&raftd->feed, &options, error);
-    if (!code)
-        code = raftd_listen(raftd, error);
-    return code;
+    return code ? code : raftd_open(raftd, error);
 }
 
 static int run(struct raftd *raftd)
@@ -142,13 +58,7 @@ static int run(struct raftd *raftd)
     inherit_notify("READY=1");
     int exit_code = loop_run(raftd->loop);
     inherit_notify("STOPPING=1");
-    bus_server_free(raftd->server);
-    feed_free(raftd->feed);
-    loop_timer_cancel(raftd->loop, &raftd->drain_timer);
-    consensus_close(raftd->consensus);
-    proposals_free(raftd->proposals);
-    rounds_free(raftd->rounds);
-    buffer_free(&raftd->reply);
+    raftd_close(raftd);
     loop_free(raftd->loop);
     if (exit_code == EXIT_CODE_OK)
         logger_info("stopped", "reason=signal");
@@ -165,7 +75,5 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     raftd.config = &config;
     int code = prepare(&raftd, &error);
-    if (!code)
-        code = start(&raftd, &error);
     return code ? fail_start(code, &error) : run(&raftd);
 }

@@ -56,6 +56,17 @@ void membership_to_core(const struct membership *membership,
             (struct raft_member){membership->numbers[i], membership->servers[i].voter};
 }
 
+bool membership_is_same(const struct membership *a, const struct membership *b)
+{
+    struct buffer of_a = {0}, of_b = {0};
+    membership_encode(&of_a, a);
+    membership_encode(&of_b, b);
+    bool is_same = of_a.length == of_b.length && !memcmp(of_a.bytes, of_b.bytes, of_a.length);
+    buffer_free(&of_a);
+    buffer_free(&of_b);
+    return is_same;
+}
+
 const struct raft_server *membership_server(const struct membership *membership, uint64_t number)
 {
     for (uint32_t i = 0; i < membership->count; i++)

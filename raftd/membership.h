@@ -18,7 +18,7 @@ _Static_assert(LIMIT_NODE_ID_BYTES_MAX + LIMIT_ADDRESS_BYTES_MAX + LIMIT_URL_BYT
 struct membership {
     uint64_t index; /* of its entry; 0: there is none yet */
     uint32_t count;
-    uint64_t numbers[RAFT_MEMBERS_MAX];
+    uint64_t numbers[RAFT_MEMBERS_MAX]; /* identity.h */
     struct raft_server servers[RAFT_MEMBERS_MAX];
 };
 
@@ -30,5 +30,7 @@ bool membership_fits(const struct membership *membership);
 int membership_decode(struct wire_reader *body, struct membership *ret_membership);
 void membership_to_core(const struct membership *membership,
                         struct raft_configuration *configuration);
+/* The same members at the same addresses; their entry may be another. */
+bool membership_is_same(const struct membership *a, const struct membership *b);
 /* By number; NULL if there is none. */
 const struct raft_server *membership_server(const struct membership *membership, uint64_t number);

@@ -30,6 +30,12 @@ struct proposals *proposals_new(struct consensus *consensus, struct bus_server *
     return proposals;
 }
 
+static void proposal_free(struct proposal *proposal)
+{
+    buffer_free(&proposal->result);
+    free(proposal);
+}
+
 static void proposals_drop_first(struct proposals *proposals)
 {
     struct proposal *proposal = proposals->first;
@@ -37,8 +43,7 @@ static void proposals_drop_first(struct proposals *proposals)
     if (!proposals->first)
         proposals->last = NULL;
     proposals->bytes -= proposal->body_bytes;
-    buffer_free(&proposal->result);
-    free(proposal);
+    proposal_free(proposal);
 }
 
 void proposals_free(struct proposals *proposals)
@@ -135,21 +140,50 @@ void proposals_on_applied(struct proposals *proposals, uint64_t index, const uin
     proposals_add(proposals, &record);
 }
 
-static uint64_t proposals_next_index(const struct proposals *proposals)
+/* The first of a batch without a result. */
+static uint64_t proposal_next_index(const struct proposal *proposal)
 {
-    const struct buffer *result = &proposals->first->result;
+    const struct buffer *result = &proposal->result;
     struct wire_reader body = wire_reader_of(result->bytes, result->length);
     struct leader_hint hint;
     struct message_list list = {0};
     (void)result_decode(&body, &hint, &list);
-    return proposals->first->first_index + list.left;
+    return proposal->first_index + list.left;
 }
 
 void proposals_on_skipped(struct proposals *proposals, uint64_t index)
 {
-    while (proposals->first && proposals_next_index(proposals) <= index) {
+    while (proposals->first && proposal_next_index(proposals->first) <= index) {
         struct result_record record = {.status = PROTO_STATUS_UNKNOWN,
-                                       .index = proposals_next_index(proposals)};
+                                       .index = proposal_next_index(proposals->first)};
         proposals_add(proposals, &record);
+    }
+}
+
+/* Leadership was lost, and another leader's entries stand in their place: yet a later leader may
+ * have kept these. All of a batch that is not answered yet is unknown. */
+static void proposal_give_up(struct proposals *proposals, struct proposal *proposal)
+{
+    uint64_t index = proposal_next_index(proposal);
+    for (; index <= proposal->last_index; index++)
+        result_add(&proposal->result,
+                   &(struct result_record){.status = PROTO_STATUS_UNKNOWN, .index = index});
+    bus_reply(*proposals->server, &proposal->route, PROTO_RESULT, &proposal->result);
+}
+
+void proposals_on_truncated(struct proposals *proposals, uint64_t index)
+{
+    struct proposal *kept = NULL, **link = &proposals->first;
+    for (; *link && (*link)->last_index < index; link = &(*link)->next)
+        kept = *link;
+    struct proposal *proposal = *link;
+    *link = NULL;
+    proposals->last = kept;
+    while (proposal) {
+        struct proposal *next = proposal->next;
+        proposal_give_up(proposals, proposal);
+        proposals->bytes -= proposal->body_bytes;
+        proposal_free(proposal);
+        proposal = next;
     }
 }

@@ -21,10 +21,13 @@ void proposals_take(struct proposals *proposals, const struct bus_route *route,
 /* Answers a PROPOSE of which nothing was or will be done. */
 void proposals_refuse(struct proposals *proposals, const struct bus_route *route, uint32_t count,
                       uint16_t status, const struct leader_hint *hint);
-/* storaged's result for the entry of this index, in index order. */
+/* storaged's result for the entry of this index, in index order; those nobody waits for are passed
+ * over. */
 void proposals_on_applied(struct proposals *proposals, uint64_t index, const uint8_t *result,
                           size_t result_bytes);
 /* storaged is at `index` already, but its results up to there were lost on the way: they are
  * unknown. */
 void proposals_on_skipped(struct proposals *proposals, uint64_t index);
+/* Entries from `index` on are not in the log any more: what becomes of them is not known here. */
+void proposals_on_truncated(struct proposals *proposals, uint64_t index);
 bool proposals_is_empty(const struct proposals *proposals);

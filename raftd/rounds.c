@@ -47,6 +47,17 @@ static struct round *rounds_find(struct rounds *rounds, uint64_t read)
     return NULL;
 }
 
+static void rounds_refuse(struct rounds *rounds, const struct bus_route *route,
+                          enum raft_outcome outcome, const struct leader_hint *hint)
+{
+    struct read_index_reply reply = {.status = PROTO_STATUS_UNAVAILABLE, .hint = *hint};
+    if (outcome == RAFT_BUSY)
+        reply.status = PROTO_STATUS_BUSY;
+    else if (hint->id[0])
+        reply.status = PROTO_STATUS_NOT_LEADER;
+    rounds_answer(rounds, route, &reply);
+}
+
 void rounds_take(struct rounds *rounds, const struct bus_route *route,
                  const struct leader_hint *hint)
 {
@@ -60,12 +71,16 @@ void rounds_take(struct rounds *rounds, const struct bus_route *route,
         return;
     if (round)
         round->read = 0;
-    struct read_index_reply reply = {.status = PROTO_STATUS_UNAVAILABLE, .hint = *hint};
-    if (outcome == RAFT_BUSY)
-        reply.status = PROTO_STATUS_BUSY;
-    else if (hint->id[0])
-        reply.status = PROTO_STATUS_NOT_LEADER;
-    rounds_answer(rounds, route, &reply);
+    rounds_refuse(rounds, route, outcome, hint);
+}
+
+void rounds_on_leadership_lost(struct rounds *rounds, const struct leader_hint *hint)
+{
+    for (unsigned i = 0; i < RAFT_READS_MAX; i++) {
+        if (rounds->waiting[i].read)
+            rounds_refuse(rounds, &rounds->waiting[i].route, RAFT_NOT_LEADER, hint);
+        rounds->waiting[i].read = 0;
+    }
 }
 
 void rounds_on_index(struct rounds *rounds, uint64_t read, uint64_t index)

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define STATE_FILE_HEADER_BYTES 16u
-#define STATE_FILE_VERSION 1u
+#define STATE_FILE_VERSION 2u
 
 int state_file_save(const char *point, const char *path, const char *magic,
                     const struct buffer *body)

@@ -1,8 +1,8 @@
-/* Small files replaced as a whole: raft/hard_state and raft/identity. Owner: raftd.
+/* A small file that is replaced as a whole: raft/hard_state. Owner: raftd.
  *
  *   OFFSET SIZE
- *   0      8    magic, one for each file
- *   8      4    format version (1)
+ *   0      8    magic
+ *   8      4    format version (2)
  *   12     4    CRC-32C of the body
  *   16     -    body */
 #pragma once

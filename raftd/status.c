@@ -43,6 +43,23 @@ static void fill_log(const struct raftd *raftd, struct raft_status *status)
     status->last_snapshot_term = hard_state->cut_term;
 }
 
+static void fill_peer(const struct raftd *raftd, uint64_t number, struct raft_peer *peer)
+{
+    const struct raft *raft = consensus_raft(raftd->consensus);
+    const struct progress *progress = raft_progress(raft, number);
+    struct peers_counters counters = peers_counters(raftd->peers, number);
+    peer->connected = counters.is_connected;
+    peer->round_trip_us = counters.round_trip_us;
+    peer->messages_sent = counters.messages_sent;
+    peer->messages_dropped = counters.messages_dropped;
+    peer->entries_sent = counters.entries_sent;
+    peer->connects = counters.connects;
+    if (raft->role == RAFT_LEADER && progress && number != raft->self) {
+        peer->match_index = progress->match;
+        peer->silence_ms = progress->silence_ms;
+    }
+}
+
 void raftd_fill_status(const struct raftd *raftd, struct raft_status *status)
 {
     const struct raft *raft = consensus_raft(raftd->consensus);
@@ -60,9 +77,14 @@ void raftd_fill_status(const struct raftd *raftd, struct raft_status *status)
         status->durable_index = feed_durable_index(raftd->feed);
         status->storaged_up = feed_is_up(raftd->feed);
     }
+    status->last_contact_ms = raft->role == RAFT_LEADER ? 0 : raft->silence_ms;
+    status->diverged_index = agreement_diverged_index(raftd->agreement);
+    status->state_differences = agreement_differences(raftd->agreement);
     status->configuration_index = membership->index;
     status->servers_count = membership->count;
     memcpy(status->servers, membership->servers, sizeof(status->servers));
+    for (uint32_t i = 0; i < membership->count; i++)
+        fill_peer(raftd, membership->numbers[i], &status->peers[i]);
 }
 
 _Static_assert((int)RAFT_STATE_LEADER == (int)RAFT_LEADER &&

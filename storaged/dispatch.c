@@ -61,15 +61,14 @@ static int storaged_on_apply(struct storaged *storaged, struct bus_request *requ
     applied_begin(&storaged->reply);
     if (first_index != store_applied_index(storaged->store) + 1) {
         head.status = PROTO_STATUS_GAP;
-    } else if (storaged->damaged || store_is_full(storaged->store)) {
+    } else if (storaged->damaged || storaged->replaced || store_is_full(storaged->store)) {
         head.status = PROTO_STATUS_BUSY;
     } else if ((code = storaged_apply_list(storaged, &list))) {
         storaged_end_at_entry(storaged, code);
         return 0; /* no answer: what is applied is lost with this process, and raftd will apply it
                      again */
     }
-    head.applied_index = store_applied_index(storaged->store);
-    head.durable_index = store_durable_index(storaged->store);
+    store_fill_applied(storaged->store, &head);
     applied_finish(&storaged->reply, &head);
     bus_reply(storaged->server, &request->route, PROTO_APPLIED, &storaged->reply);
     storaged->applied_some = true;
@@ -90,6 +89,36 @@ static int storaged_on_store_status(struct storaged *storaged, struct bus_reques
     return 0;
 }
 
+static int storaged_on_snapshot_open(struct storaged *storaged, struct bus_request *request)
+{
+    return snapshots_on_open(storaged->snapshots, request);
+}
+
+static int storaged_on_snapshot_read(struct storaged *storaged, struct bus_request *request)
+{
+    return snapshots_on_read(storaged->snapshots, request);
+}
+
+static int storaged_on_snapshot_close(struct storaged *storaged, struct bus_request *request)
+{
+    return snapshots_on_close(storaged->snapshots, request);
+}
+
+static int storaged_on_install_begin(struct storaged *storaged, struct bus_request *request)
+{
+    return install_on_begin(storaged->install, request);
+}
+
+static int storaged_on_install_part(struct storaged *storaged, struct bus_request *request)
+{
+    return install_on_part(storaged->install, request);
+}
+
+static int storaged_on_install_end(struct storaged *storaged, struct bus_request *request)
+{
+    return install_on_end(storaged->install, request);
+}
+
 /* ---- the table ---- */
 
 static const struct {
@@ -99,6 +128,12 @@ static const struct {
     {PROTO_APPLY, storaged_on_apply},
     {PROTO_READ, storaged_on_read},
     {PROTO_STORE_STATUS, storaged_on_store_status},
+    {PROTO_SNAPSHOT_OPEN, storaged_on_snapshot_open},
+    {PROTO_SNAPSHOT_READ, storaged_on_snapshot_read},
+    {PROTO_SNAPSHOT_CLOSE, storaged_on_snapshot_close},
+    {PROTO_INSTALL_BEGIN, storaged_on_install_begin},
+    {PROTO_INSTALL_PART, storaged_on_install_part},
+    {PROTO_INSTALL_END, storaged_on_install_end},
 };
 #define HANDLERS_COUNT (sizeof(handlers) / sizeof(*handlers))
 

@@ -4,8 +4,10 @@
 #include "bus.h"
 #include "checkpointer.h"
 #include "hello.h"
+#include "install.h"
 #include "loop.h"
 #include "reads.h"
+#include "snapshots.h"
 #include "store.h"
 
 struct storaged {
@@ -13,10 +15,13 @@ struct storaged {
     struct store *store;
     struct checkpointer *checkpointer;
     struct reads *reads;
+    struct snapshots *snapshots;
+    struct install *install;
     struct bus_server *server;
     struct hello hello; /* what this process says of itself */
     struct buffer reply;
     bool applied_some; /* in this turn */
+    bool replaced;     /* conure.db is another file now: the process is beginning anew */
     bool damaged;      /* an entry could not be applied: the process is ending */
 };
 

@@ -11,6 +11,7 @@
 #include "verify.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
@@ -142,6 +143,24 @@ static void on_map_lost(const char *line)
     _exit(EXIT_CODE_FAILURE);
 }
 
+/* The old file has no name any more, and what is in memory is its: another process goes on. */
+static void on_installed(void *context)
+{
+    struct storaged *storaged = context;
+    storaged->replaced = true;
+    loop_stop(storaged->loop, EXIT_CODE_OK);
+}
+
+/* The same program with the same arguments, from the directory it was started in. Its locks go with
+ * this one's descriptors; the launcher sees the same process. */
+static int begin_anew(char **argv, int start_directory_fd)
+{
+    if (fchdir(start_directory_fd) == 0)
+        (void)execv("/proc/self/exe", argv);
+    logger_error("start_failed", "reason=\"cannot begin anew: %s\"", strerror(errno));
+    return EXIT_CODE_FAILURE;
+}
+
 static int prepare(struct storaged *storaged, const struct config *config, struct error *error)
 {
     int lock_fd;
@@ -171,6 +190,8 @@ static int start(struct storaged *storaged, const struct config *config, struct 
     if (code)
         return error_set_errno(error, code, "cannot start the checkpoint thread");
     storaged->reads = reads_new(storaged->loop, storaged->store, &storaged->server);
+    storaged->snapshots = snapshots_new(storaged->loop, storaged->store, &storaged->server);
+    storaged->install = install_new(storaged->loop, &storaged->server, on_installed, storaged);
     return storaged_listen(storaged, error);
 }
 
@@ -182,7 +203,7 @@ static int run(struct storaged *storaged)
     int exit_code = loop_run(storaged->loop);
     inherit_notify("STOPPING=1");
     bus_server_free(storaged->server);
-    if (exit_code != EXIT_CODE_OK)
+    if (exit_code != EXIT_CODE_OK || storaged->replaced)
         return exit_code; /* what is in memory may be half a change: the file stays as it is */
     int code = checkpointer_finish(storaged->checkpointer);
     if (code) {
@@ -191,6 +212,8 @@ static int run(struct storaged *storaged)
     }
     logger_info("stopped", "durable_index=%llu",
                 (unsigned long long)store_durable_index(storaged->store));
+    install_free(storaged->install);
+    snapshots_free(storaged->snapshots);
     reads_free(storaged->reads);
     store_close(storaged->store);
     buffer_free(&storaged->reply);
@@ -203,6 +226,7 @@ int main(int argc, char **argv)
     static struct config config;
     static struct storaged storaged;
     struct error error = {""};
+    int start_directory_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     config_load_or_exit(&config, &program, argc, argv);
     if (check_path)
         return run_tool("check", check_path, run_check);
@@ -217,5 +241,8 @@ int main(int argc, char **argv)
     int code = prepare(&storaged, &config, &error);
     if (!code)
         code = start(&storaged, &config, &error);
-    return code ? fail_start(code, &error) : run(&storaged);
+    if (code)
+        return fail_start(code, &error);
+    code = run(&storaged);
+    return storaged.replaced ? begin_anew(argv, start_directory_fd) : code;
 }

@@ -20,6 +20,8 @@ struct store {
     uint64_t applied_index, applied_term;
     uint64_t durable_index, freezing_index;
     uint8_t state_hash[16];
+    uint64_t mark_index; /* the newest mark since the file was opened; 0: none */
+    uint8_t mark_hash[16];
     uint32_t configuration_bytes;
     uint8_t configuration[LIMIT_CONFIGURATION_BYTES_MAX];
     uint64_t checkpoints;
@@ -204,6 +206,10 @@ int store_apply(struct store *store, const struct apply_entry *entry,
         return code;
     store->applied_index = index;
     store->applied_term = entry->term;
+    if (index % STORE_MARK_ENTRIES == 0) {
+        store->mark_index = index;
+        memcpy(store->mark_hash, store->state_hash, sizeof(store->mark_hash));
+    }
     *ret_result = result;
     return 0;
 }
@@ -262,11 +268,29 @@ static uint64_t store_unwritten_bytes(const struct store *store)
     return pager_dirty_bytes(store->pager) + pager_frozen_bytes(store->pager);
 }
 
+static uint16_t store_health(const struct store *store)
+{
+    if (store_damage(store)[0])
+        return PROTO_STATUS_DAMAGED;
+    return store->no_space || pager_is_short_of_space(store->pager) ? PROTO_STATUS_NO_SPACE
+                                                                    : PROTO_STATUS_OK;
+}
+
+void store_fill_applied(const struct store *store, struct applied_head *head)
+{
+    head->applied_index = store->applied_index;
+    head->durable_index = store->durable_index;
+    head->health = store_health(store);
+    memcpy(head->state_hash, store->state_hash, sizeof(head->state_hash));
+    head->mark_index = store->mark_index;
+    memcpy(head->mark_hash, store->mark_hash, sizeof(head->mark_hash));
+}
+
 void store_fill_status(const struct store *store, struct store_status *status)
 {
     const char *damage = store_damage(store);
     *status = (struct store_status){
-        .health = PROTO_STATUS_OK,
+        .health = store_health(store),
         .applied_index = store->applied_index,
         .applied_term = store->applied_term,
         .durable_index = store->durable_index,
@@ -276,15 +300,12 @@ void store_fill_status(const struct store *store, struct store_status *status)
         .checkpoints = store->checkpoints,
     };
     memcpy(status->state_hash, store->state_hash, sizeof(status->state_hash));
-    if (damage[0]) {
-        status->health = PROTO_STATUS_DAMAGED;
+    if (status->health == PROTO_STATUS_DAMAGED)
         strncpy(status->health_text, damage, sizeof(status->health_text) - 1);
-    } else if (store->no_space || pager_is_short_of_space(store->pager)) {
-        status->health = PROTO_STATUS_NO_SPACE;
+    else if (status->health == PROTO_STATUS_NO_SPACE)
         strcpy(status->health_text, store->no_space
                                         ? "no space left for a checkpoint"
                                         : "no space left on the disk but the file's headroom");
-    }
 }
 
 /* On a full disk what is changed must fit the room the file has: a quarter of it for each commit,

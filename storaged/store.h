@@ -21,6 +21,9 @@
  * through. */
 #define STORE_DIRTY_BYTES_SOFT (32u << 20)
 #define STORE_DIRTY_BYTES_HARD (192u << 20)
+/* At each applied index divisible by this the state hash is remembered, so that nodes which are
+ * never at the same index at the same time can be compared. */
+#define STORE_MARK_ENTRIES 256u
 
 struct store;
 
@@ -51,6 +54,8 @@ int store_view(struct store *store, uint64_t deadline_ms, struct view **ret_view
 
 const char *store_damage(const struct store *store);
 void store_fill_status(const struct store *store, struct store_status *status);
+/* Where the store is, for the answer to APPLY; the status is left alone. */
+void store_fill_applied(const struct store *store, struct applied_head *head);
 /* "" or why the last checkpoint could not be written: the disk is full. */
 void store_set_no_space(struct store *store, bool no_space);
 

@@ -133,7 +133,7 @@ static bool open_all(struct round *round, struct log **ret_log, uint64_t *ret_ha
     struct hard_state state = {0};
     struct error error = {""};
     uint64_t cut_bytes;
-    int code = hard_state_load(&state, &error);
+    int code = hard_state_load(&state, "node1", &error);
     *ret_hard = code ? 0 : state.raft.term;
     if (code == -ENOENT)
         code = 0;
@@ -228,7 +228,8 @@ static void run_append(struct round *round, struct log *log, struct disk *disk)
 static bool run_save(struct round *round, struct disk *disk, struct hard hard)
 {
     uint64_t number = round->now.hard_most + 1;
-    struct hard_state state = {.raft = {.term = number, .vote = number % 3},
+    struct hard_state state = {.identity = {.number = 1, .node_id = "node1"},
+                               .raft = {.term = number, .vote = number % 3},
                                .cut_index = hard.cut_index,
                                .cut_term = hard.cut_term};
     round->hards[number] = hard;

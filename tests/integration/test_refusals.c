@@ -137,7 +137,6 @@ static const struct {
      NULL,
      NULL}, /* set below: twice the same offset would undo itself */
     {"raft/hard_state", {20, -1}, NULL, "raft/hard_state is damaged"},
-    {"raft/identity", {20, -1}, NULL, "raft/identity is damaged"},
     {NULL, {0, 0}, "--node-id other", "data directory belongs to node node1, not to other"},
 };
 

@@ -6,8 +6,10 @@
 #include "hello.h"
 #include "members.h"
 #include "message.h"
+#include "peer.h"
 #include "propose.h"
 #include "read.h"
+#include "snapshot.h"
 #include "status.h"
 
 #include <errno.h>
@@ -152,6 +154,133 @@ static int decode_empty(struct wire_reader *body)
     return wire_finished(body) ? 0 : -EPROTO;
 }
 
+static int decode_peer_hello(struct wire_reader *body)
+{
+    struct peer_hello hello;
+    return peer_hello_decode(body, &hello);
+}
+
+static int decode_snapshot_open(struct wire_reader *body)
+{
+    uint32_t live_ms;
+    return snapshot_open_decode(body, &live_ms);
+}
+
+static int decode_snapshot_opened(struct wire_reader *body)
+{
+    struct snapshot_opened opened;
+    return snapshot_opened_decode(body, &opened);
+}
+
+static int decode_snapshot_read(struct wire_reader *body)
+{
+    struct snapshot_read read;
+    return snapshot_read_decode(body, &read);
+}
+
+static int decode_number(struct wire_reader *body)
+{
+    uint64_t number;
+    return snapshot_close_decode(body, &number);
+}
+
+/* A part that is damaged on its way is told from one that makes no sense; here both are refused. */
+static int decode_records(struct wire_reader *body)
+{
+    struct message_list list;
+    struct install_record record;
+    int code = install_records_decode(body, &list) ? -EPROTO : 0;
+    while (!code && install_records_next(&list, &record))
+        code = record.key[record.key_bytes - 1] == 0xfe ? 1 : 0;
+    return code;
+}
+
+static int decode_snapshot_part(struct wire_reader *body)
+{
+    uint16_t status;
+    bool is_last;
+    struct wire_reader part;
+    int code = snapshot_part_decode(body, &status, &is_last, &part);
+    return code ? code : decode_records(&part);
+}
+
+static int decode_install_part(struct wire_reader *body)
+{
+    uint32_t part;
+    int code = install_part_decode(body, &part);
+    return code ? code : decode_records(body);
+}
+
+static int decode_install_begin(struct wire_reader *body)
+{
+    struct install_begin begin;
+    return install_begin_decode(body, &begin);
+}
+
+static int decode_install_end(struct wire_reader *body)
+{
+    struct install_end end;
+    return install_end_decode(body, &end);
+}
+
+static int decode_install_ok(struct wire_reader *body)
+{
+    struct install_reply reply;
+    return install_ok_decode(body, &reply);
+}
+
+static int decode_snapshot_begin(struct wire_reader *body)
+{
+    struct snapshot_begin begin;
+    return snapshot_begin_decode(body, &begin);
+}
+
+static int decode_invite(struct wire_reader *body)
+{
+    struct invite invite;
+    return invite_decode(body, &invite);
+}
+
+static int decode_invited(struct wire_reader *body)
+{
+    struct invited invited;
+    return invited_decode(body, &invited);
+}
+
+static int decode_raft(struct wire_reader *body)
+{
+    struct message_list list;
+    struct peer_message message;
+    uint64_t total = 0;
+    int code = peer_raft_decode(body, &list);
+    while (!code && peer_raft_next(&list, &message))
+        total += message.term;
+    return code ? code : total == UINT64_MAX;
+}
+
+static int decode_entries(struct wire_reader *body)
+{
+    struct message_list list;
+    struct peer_message message;
+    struct apply_entry entry;
+    int code = peer_entries_decode(body, &message, &list);
+    while (!code && peer_entries_next(&list, &entry))
+        code = entry.data_bytes && entry.data[entry.data_bytes - 1] == 0xfe ? 1 : 0;
+    return code;
+}
+
+static int decode_state(struct wire_reader *body)
+{
+    struct peer_state state;
+    return peer_state_decode(body, &state);
+}
+
+static int decode_diverged(struct wire_reader *body)
+{
+    uint64_t index;
+    return peer_diverged_decode(body, &index);
+}
+
 /* ---- samples ---- */
 
 static void build_hello(struct buffer *into)
@@ -216,9 +345,12 @@ static void build_raft_status(struct buffer *into)
         .log_bytes = 5,
         .syncs = 6,
         .entries_written = 7,
+        .diverged_index = 8,
+        .state_differences = 9,
         .storaged_up = true,
         .servers_count = 1,
-        .servers = {{.id = "n1", .raft_address = "h:1", .http_url = "u", .voter = true}}};
+        .servers = {{.id = "n1", .raft_address = "h:1", .http_url = "u", .voter = true}},
+        .peers = {{.connected = true, .match_index = 10, .silence_ms = 11}}};
     status.leader = hint;
     raft_status_encode(into, &status);
 }
@@ -261,7 +393,12 @@ static void build_apply(struct buffer *into)
 static void build_applied(struct buffer *into)
 {
     struct command_result result = {.status = PROTO_STATUS_OK, .revision = 5, .existed = true};
-    struct applied_head head = {.status = PROTO_STATUS_OK, .applied_index = 6, .durable_index = 4};
+    struct applied_head head = {.status = PROTO_STATUS_OK,
+                                .applied_index = 6,
+                                .durable_index = 4,
+                                .state_hash = {0xaa},
+                                .mark_index = 5,
+                                .mark_hash = {[15] = 0xbb}};
     struct buffer encoded = {0};
     command_result_encode(&encoded, &result);
     applied_begin(into);
@@ -303,6 +440,145 @@ static void build_store_status(struct buffer *into)
     store_status_encode(into, &status);
 }
 
+static void build_peer_hello(struct buffer *into)
+{
+    struct peer_hello hello = {.hello = hello_of(PROTO_ROLE_MEMBER, 7, "n1"),
+                               .cluster_id = {1, [15] = 2},
+                               .number = 3,
+                               .meant = 4,
+                               .raft_address = "h:1",
+                               .http_url = "u"};
+    peer_hello_encode(into, &hello);
+}
+
+static void build_snapshot_open(struct buffer *into)
+{
+    snapshot_open_encode(into, 1000);
+}
+
+static void build_snapshot_opened(struct buffer *into)
+{
+    struct snapshot_opened opened = {.view = 1,
+                                     .index = 2,
+                                     .term = 3,
+                                     .keys = 4,
+                                     .state_hash = {0xaa, [15] = 0xbb},
+                                     .configuration = (const uint8_t *)"c",
+                                     .configuration_bytes = 1};
+    snapshot_opened_encode(into, &opened);
+}
+
+static void build_snapshot_read(struct buffer *into)
+{
+    struct snapshot_read read = {.view = 1, .part = 2};
+    snapshot_read_encode(into, &read);
+}
+
+static void build_snapshot_close(struct buffer *into)
+{
+    snapshot_close_encode(into, 1);
+}
+
+static void build_snapshot_part(struct buffer *into)
+{
+    snapshot_part_begin(into);
+    snapshot_part_add(into, 7, "k", 1, "vv", 2);
+    snapshot_part_add(into, 8, "l", 1, "", 0);
+    snapshot_part_finish(into, PROTO_STATUS_OK, true);
+}
+
+static void build_install_part(struct buffer *into)
+{
+    struct buffer whole = {0};
+    build_snapshot_part(&whole);
+    struct wire_reader part = wire_reader_of(whole.bytes + 3, whole.length - 3);
+    install_part_encode(into, 5, &part);
+    buffer_free(&whole);
+}
+
+static void build_install_begin(struct buffer *into)
+{
+    struct install_begin begin = {.index = 2, .term = 3};
+    install_begin_encode(into, &begin);
+}
+
+static void build_install_end(struct buffer *into)
+{
+    struct install_end end = {.index = 2,
+                              .term = 3,
+                              .keys = 4,
+                              .state_hash = {0xaa, [15] = 0xbb},
+                              .configuration = (const uint8_t *)"c",
+                              .configuration_bytes = 1};
+    install_end_encode(into, &end);
+}
+
+static void build_install_ok(struct buffer *into)
+{
+    struct install_reply reply = {.status = PROTO_STATUS_REFUSED, .reason = "no"};
+    install_ok_encode(into, &reply);
+}
+
+static void build_snapshot_begin(struct buffer *into)
+{
+    struct snapshot_begin begin = {.index = 2, .term = 3, .leader_term = 4};
+    snapshot_begin_encode(into, &begin);
+}
+
+static void build_invite(struct buffer *into)
+{
+    struct invite invite = {.cluster_id = {1, [15] = 2}, .number = 3, .node_id = "n2"};
+    invite_encode(into, &invite);
+}
+
+static void build_invited(struct buffer *into)
+{
+    struct invited invited = {.status = PROTO_STATUS_REFUSED,
+                              .reason = "no",
+                              .number = 3,
+                              .node_id = "n2",
+                              .http_url = "u"};
+    invited_encode(into, &invited);
+}
+
+static const struct peer_message message = {.type = 6,
+                                            .from = 1,
+                                            .to = 2,
+                                            .term = 3,
+                                            .index = 4,
+                                            .log_term = 5,
+                                            .rejected = 6,
+                                            .commit = 7,
+                                            .round = 8,
+                                            .ok = true,
+                                            .transfer = true};
+
+static void build_raft(struct buffer *into)
+{
+    peer_raft_begin(into);
+    peer_raft_add(into, &message);
+}
+
+static void build_entries(struct buffer *into)
+{
+    struct apply_entry entry = {
+        .term = 3, .kind = ENTRY_COMMAND, .data = (const uint8_t *)"d", .data_bytes = 1};
+    peer_entries_begin(into, &message);
+    peer_entries_add(into, &entry);
+}
+
+static void build_state(struct buffer *into)
+{
+    struct peer_state state = {
+        .applied_index = 1, .hash = {0xaa}, .mark_index = 2, .mark_hash = {[15] = 0xbb}};
+    peer_state_encode(into, &state);
+}
+
+static void build_diverged(struct buffer *into)
+{
+    peer_diverged_encode(into, 9);
+}
+
 static void build_empty(struct buffer *into)
 {
     into->length = 0;
@@ -315,7 +591,9 @@ static const struct sample {
     const char *golden; /* hex */
 } samples[] = {
     {PROTO_HELLO, build_hello, decode_hello, "02000200038877665544332211050000006e6f646531"},
-    {PROTO_WELCOME, build_hello, decode_hello, "02000200038877665544332211050000006e6f646531"},
+    {PROTO_WELCOME, build_peer_hello, decode_peer_hello,
+     "1300000002000200050700000000000000020000006e310100000000000000000000000000000203000000000000"
+     "00040000000000000003000000683a310100000075"},
     {PROTO_REFUSED, build_refused, decode_refused, "0e0004000000676f6e65"},
     {PROTO_PROPOSE, build_propose, decode_propose,
      "020000001500000001010700000000000000010000006b02000000767600000000"},
@@ -326,10 +604,12 @@ static const struct sample {
      "00000c00000000000000020000006e3103000000683a310100000075"},
     {PROTO_RAFT_STATUS, build_empty, decode_empty, ""},
     {PROTO_RAFT_STATUS_OK, build_raft_status, decode_raft_status,
-     "020000006e310400000030306666030200000000000000020000006e3103000000683a31010000007503000000000"
-     "000000400000000000000020000000000000004000000000000000400000000000000030000000000000000000000"
-     "000000000000000000000000000000000000000001000000000000000500000000000000060000000000000007000"
-     "000000000000101000000020000006e3103000000683a31010000007501"},
+     "020000006e310400000030306666030200000000000000020000006e3103000000683a3101000000750300000000"
+     "00000004000000000000000200000000000000040000000000000004000000000000000300000000000000000000"
+     "00000000000000000000000000000000000000000001000000000000000500000000000000060000000000000007"
+     "00000000000000080000000000000009000000000000000101000000020000006e3103000000683a310100000075"
+     "01010a000000000000000b0000000000000000000000000000000000000000000000000000000000000000000000"
+     "000000000000000000000000"},
     {PROTO_JOIN, build_join, decode_join, "020000006e3203000000683a32"},
     {PROTO_REMOVE, build_remove, decode_remove, "020000006e32"},
     {PROTO_TRANSFER, build_transfer, decode_transfer, "00000000"},
@@ -338,7 +618,8 @@ static const struct sample {
     {PROTO_APPLY, build_apply, decode_apply,
      "050000000000000002000000030000000000000001010000006404000000000000000200000000"},
     {PROTO_APPLIED, build_applied, decode_applied,
-     "000006000000000000000400000000000000020000000b000000000005000000000000000100000000"},
+     "0000060000000000000004000000000000000000aa00000000000000000000000000000005000000000000000000"
+     "00000000000000000000000000bb020000000b000000000005000000000000000100000000"},
     {PROTO_READ, build_read, decode_read, "0500000000000000b80b000001000000030000006b6579"},
     {PROTO_READ_OK, build_read_ok, decode_read_ok,
      "060000000000000002000000000005000000000000000300000076616c0100000000000000000000000000"},
@@ -346,6 +627,48 @@ static const struct sample {
     {PROTO_STORE_STATUS_OK, build_store_status, decode_store_status,
      "000000000000010000000000000002000000000000000100000000000000030000000000000000100000000000000"
      "5000000000000000600000000000000aa0000000000000000000000000000bb"},
+    {PROTO_SNAPSHOT_OPEN, build_snapshot_open, decode_snapshot_open, "e8030000"},
+    {PROTO_SNAPSHOT_OPENED, build_snapshot_opened, decode_snapshot_opened,
+     "00000100000000000000020000000000000003000000000000000400000000000000aa0000000000000000000000"
+     "000000bb0100000063"},
+    {PROTO_SNAPSHOT_READ, build_snapshot_read, decode_snapshot_read, "010000000000000002000000"},
+    {PROTO_SNAPSHOT_PART, build_snapshot_part, decode_snapshot_part,
+     "00000164114247020000000700000000000000010000006b0200000076760800000000000000010000006c000000"
+     "00"},
+    {PROTO_SNAPSHOT_CLOSE, build_snapshot_close, decode_number, "0100000000000000"},
+    {PROTO_SNAPSHOT_CLOSED, build_empty, decode_empty, ""},
+    {PROTO_INSTALL_BEGIN, build_install_begin, decode_install_begin,
+     "02000000000000000300000000000000"},
+    {PROTO_INSTALL_PART, build_install_part, decode_install_part,
+     "0500000064114247020000000700000000000000010000006b0200000076760800000000000000010000006c0000"
+     "0000"},
+    {PROTO_INSTALL_END, build_install_end, decode_install_end,
+     "020000000000000003000000000000000400000000000000aa0000000000000000000000000000bb0100000063"},
+    {PROTO_INSTALL_OK, build_install_ok, decode_install_ok, "1000020000006e6f"},
+    {PROTO_INVITE, build_invite, decode_invite,
+     "010000000000000000000000000000020300000000000000020000006e32"},
+    {PROTO_INVITED, build_invited, decode_invited,
+     "1000020000006e6f0300000000000000020000006e320100000075"},
+    {PROTO_RAFT, build_raft, decode_raft,
+     "01000000060100000000000000020000000000000003000000000000000400000000000000050000000000000006"
+     "0000000000000007000000000000000800000000000000000000000101"},
+    {PROTO_ENTRIES, build_entries, decode_entries,
+     "06010000000000000002000000000000000300000000000000040000000000000005000000000000000600000000"
+     "00000007000000000000000800000000000000010000000101010000000300000000000000010100000064"},
+    {PROTO_SNAPSHOT_BEGIN_TO, build_snapshot_begin, decode_snapshot_begin,
+     "020000000000000003000000000000000400000000000000"},
+    {PROTO_SNAPSHOT_PART_TO, build_install_part, decode_install_part,
+     "0500000064114247020000000700000000000000010000006b0200000076760800000000000000010000006c0000"
+     "0000"},
+    {PROTO_SNAPSHOT_END_TO, build_install_end, decode_install_end,
+     "020000000000000003000000000000000400000000000000aa0000000000000000000000000000bb0100000063"},
+    {PROTO_SNAPSHOT_TAKEN, build_install_ok, decode_install_ok, "1000020000006e6f"},
+    {PROTO_PING, build_empty, decode_empty, ""},
+    {PROTO_PONG, build_empty, decode_empty, ""},
+    {PROTO_STATE, build_state, decode_state,
+     "0100000000000000aa00000000000000000000000000000002000000000000000000000000000000000000000000"
+     "00bb"},
+    {PROTO_DIVERGED, build_diverged, decode_diverged, "0900000000000000"},
 };
 #define SAMPLES_COUNT (sizeof(samples) / sizeof(*samples))
 
