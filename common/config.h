@@ -74,6 +74,8 @@ int config_parse_bool(const char *text, bool *ret_value, struct error *error);
 int config_parse_duration_ms(const char *text, uint64_t *ret_ms, struct error *error);
 int config_parse_size(const char *text, uint64_t *ret_bytes, struct error *error);
 int config_parse_address(const char *text, struct config_address *ret_address, struct error *error);
+int config_parse_node_id(const char *text, char into[LIMIT_NODE_ID_BYTES_MAX + 1],
+                         struct error *error);
 
 /* The candidate nearest to `word` by edit distance, or NULL if none is near: "did you mean ...?".
  * The list ends with NULL. */

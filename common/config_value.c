@@ -124,7 +124,8 @@ static int set_text(char *into, size_t into_bytes, const char *text, struct erro
     return 0;
 }
 
-static int set_name(char *into, const char *text, struct error *error)
+int config_parse_node_id(const char *text, char into[LIMIT_NODE_ID_BYTES_MAX + 1],
+                         struct error *error)
 {
     size_t length = strlen(text);
     if (length == 0 || length > LIMIT_NODE_ID_BYTES_MAX || !host_is_plain(text, length, "._-"))
@@ -191,7 +192,7 @@ int config_set(struct config *config, const struct config_key *key, const char *
     void *field = (char *)config + key->offset;
     switch (key->kind) {
     case KIND_NAME:
-        return set_name(field, text, error);
+        return config_parse_node_id(text, field, error);
     case KIND_PATH:
         return set_text(field, LIMIT_PATH_BYTES_MAX, text, error);
     case KIND_ADDRESS:

@@ -40,6 +40,9 @@
 #define LIMIT_UNCOMMITTED_BYTES_MAX (64u << 20) /* raftd: proposed, not yet applied */
 #define LIMIT_BODIES_BYTES_MAX (128u << 20) /* httpd: request bodies being received or answered */
 #define LIMIT_WRITE_MS_MAX 5000             /* a write not known committed by then: 504 unknown */
+/* A change of members or leader: a joining node may need a whole snapshot first. raftd answers by
+ * then, if need be that it does not know yet. */
+#define LIMIT_MEMBERS_MS_MAX 60000
 
 /* Read views of the tree. At the count no further one is opened; when all together hold more pages
  * than these allow (the larger of the two), the oldest is expired, and says so when it is used. */

@@ -1,8 +1,8 @@
 #include "dispatch.h"
 
+#include "changes.h"
 #include "datadir.h"
 #include "logger.h"
-#include "members.h"
 #include "message.h"
 #include "reads.h"
 #include "server.h"
@@ -24,9 +24,9 @@ static const struct edge_row rows[] = {
     {PROTO_PROPOSE, PROTO_RESULT, EDGE_RAFTD, writes_on_result},
     {PROTO_READ_INDEX, PROTO_READ_INDEX_OK, EDGE_RAFTD, reads_on_read_index},
     {PROTO_RAFT_STATUS, PROTO_RAFT_STATUS_OK, EDGE_RAFTD, survey_on_raft_status},
-    {PROTO_JOIN, PROTO_MEMBERS_OK, EDGE_RAFTD, members_on_reply},
-    {PROTO_REMOVE, PROTO_MEMBERS_OK, EDGE_RAFTD, members_on_reply},
-    {PROTO_TRANSFER, PROTO_MEMBERS_OK, EDGE_RAFTD, members_on_reply},
+    {PROTO_JOIN, PROTO_MEMBERS_OK, EDGE_RAFTD, changes_on_reply},
+    {PROTO_REMOVE, PROTO_MEMBERS_OK, EDGE_RAFTD, changes_on_reply},
+    {PROTO_TRANSFER, PROTO_MEMBERS_OK, EDGE_RAFTD, changes_on_reply},
     {PROTO_READ, PROTO_READ_OK, EDGE_STORAGED, reads_on_read},
     {PROTO_STORE_STATUS, PROTO_STORE_STATUS_OK, EDGE_STORAGED, survey_on_store_status},
 };

@@ -26,6 +26,8 @@ struct httpd {
     struct writes *writes;
     struct reads *reads;
     struct survey *survey;
+    struct changes *changes;
+    struct proxy *proxy; /* NULL: follower_mode is another */
     size_t bodies_bytes; /* reserved by requests, of LIMIT_BODIES_BYTES_MAX */
     bool draining;       /* no further request on any connection after the one it carries */
 };

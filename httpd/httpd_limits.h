@@ -22,6 +22,7 @@
  * connection lives on; else the answer goes out at once and the connection ends. */
 #define HTTPD_SWALLOW_BYTES_MAX (64u << 10)
 #define HTTPD_BODY_KEEP_BYTES_MAX 4096u /* a connection's buffer above this is not kept */
+#define HTTPD_JSON_BYTES_MAX 4096u      /* an id and an address, and room for spaces. More: 413 */
 
 /* Connections that ended while their client was still sending: read from until the client has seen
  * the answer. Beyond these, they are simply closed. */
@@ -34,6 +35,17 @@
 #define HTTPD_PROPOSE_CALLS_MAX 4u
 #define HTTPD_READ_INDEX_CALLS_MAX 2u
 #define HTTPD_READ_CALLS_MAX 4u
+/* Changes of members or leader: raftd makes one at a time anyway. More: 503. */
+#define HTTPD_CHANGES_CALLS_MAX 8u
+
+/* Requests passed on to the leader (follower_mode proxy). Beyond the connections they wait for one;
+ * beyond the count: 503. */
+#define HTTPD_FORWARDS_MAX 1024u
+#define HTTPD_FORWARD_CONNECTIONS_MAX 64u /* their descriptors are spare ones */
+#define HTTPD_FORWARD_IDLE_S_MAX 20u      /* well before the leader's httpd ends an idle one */
+#define HTTPD_FORWARDED_ANSWER_BYTES_MAX                                                           \
+    (LIMIT_VALUE_BYTES_CAP + (64u << 10)) /* the largest value. Larger: not passed on, 503 */
+#define HTTPD_FORWARDED_HEADER "X-Conure-Forwarded-By"
 
 /* Waiting. */
 #define HTTPD_STALE_READ_MS_MAX 3000u /* 503 */
@@ -57,7 +69,12 @@
 /* Passes of libmicrohttpd in one turn before the edges get theirs. */
 #define HTTPD_RUNS_MAX 8u
 
-_Static_assert(HTTPD_PROPOSE_CALLS_MAX + HTTPD_READ_INDEX_CALLS_MAX + 1 < LIMIT_BUS_CALLS_MAX,
+_Static_assert(HTTPD_PROPOSE_CALLS_MAX + HTTPD_READ_INDEX_CALLS_MAX + HTTPD_CHANGES_CALLS_MAX + 1 <
+                   LIMIT_BUS_CALLS_MAX,
                "raftd's edge always has a place for a status call");
+_Static_assert(2 * HTTPD_FORWARD_CONNECTIONS_MAX + HTTPD_LINGER_COUNT_MAX < HTTPD_SPARE_FDS,
+               "connections to the leader need no descriptor that a client was promised");
+_Static_assert(2000 * HTTPD_FORWARD_IDLE_S_MAX < LIMIT_HTTP_IDLE_MS_MAX,
+               "a connection that is used again was not just closed at its other end");
 _Static_assert(2 * HTTPD_READ_CALLS_MAX + 1 < LIMIT_BUS_CALLS_MAX,
                "storaged's edge always has a place for a status call");

@@ -1,4 +1,5 @@
 /* conure-httpd: arguments, lock, socket, edges, the loop; SIGTERM drains. */
+#include "changes.h"
 #include "clock.h"
 #include "config.h"
 #include "datadir.h"
@@ -7,6 +8,7 @@
 #include "inherit.h"
 #include "listener.h"
 #include "logger.h"
+#include "proxy.h"
 #include "reads.h"
 #include "server.h"
 #include "survey.h"
@@ -50,6 +52,9 @@ static void on_drained(void *context)
     struct httpd *httpd = context;
     writes_finish(httpd->writes);
     reads_finish(httpd->reads);
+    changes_finish(httpd->changes);
+    if (httpd->proxy)
+        proxy_finish(httpd->proxy);
     survey_finish(httpd->survey);
     server_run(httpd->server);
     loop_stop(httpd->loop, EXIT_CODE_OK);
@@ -92,6 +97,11 @@ static int start(struct httpd *httpd, int *listen_fd, struct error *error)
     httpd->writes = writes_new(httpd);
     httpd->reads = reads_new(httpd);
     httpd->survey = survey_new(httpd);
+    httpd->changes = changes_new(httpd);
+    if (httpd->config->follower_mode == FOLLOWER_PROXY)
+        code = proxy_new(&httpd->proxy, httpd, error);
+    if (code)
+        return code;
     code = server_new(&httpd->server, httpd, *listen_fd, error);
     if (!code)
         code = httpd_dial(httpd, error);
@@ -112,6 +122,8 @@ static int run(struct httpd *httpd, int listen_fd)
     writes_free(httpd->writes);
     reads_free(httpd->reads);
     survey_free(httpd->survey);
+    changes_free(httpd->changes);
+    proxy_free(httpd->proxy);
     loop_free(httpd->loop);
     (void)close(listen_fd);
     logger_info("stopped", "code=%d", exit_code);

@@ -5,6 +5,7 @@
  * stays confirmed. */
 #include "reads.h"
 
+#include "follower.h"
 #include "logger.h"
 #include "message.h"
 #include "patience.h"
@@ -53,7 +54,7 @@ static void read_answer_status(struct request *request, unsigned status,
                                const struct leader_hint *hint)
 {
     struct problem problem;
-    reply_status_problem(request, status, hint, &problem);
+    reply_status_problem(status, hint, &problem);
     request_answer_problem(request, &problem);
 }
 
@@ -105,6 +106,9 @@ void reads_on_read_index(struct edge_call *call, enum edge_end end, struct wire_
     round->reads->rounds_in_flight--;
     if (end != EDGE_REPLIED || read_index_ok_decode(body, &reply)) {
         read_answer_all(&round->requests, PROTO_STATUS_UNAVAILABLE, NULL);
+    } else if (reply.status == PROTO_STATUS_NOT_LEADER) {
+        while ((request = TAILQ_FIRST(&round->requests)))
+            follower_answer(request, &reply.hint, outbox->wait_ms);
     } else if (reply.status != PROTO_STATUS_OK) {
         read_answer_all(&round->requests, reply.status, &reply.hint);
     } else {

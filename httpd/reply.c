@@ -82,6 +82,33 @@ struct MHD_Response *reply_text(char *text)
     return reply_new(text, strlen(text), MHD_RESPMEM_MUST_FREE, TYPE_TEXT);
 }
 
+struct MHD_Response *reply_passed(struct buffer *body)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        body->length, body->bytes, body->bytes ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+    if (!response)
+        abort();
+    *body = (struct buffer){0};
+    reply_header(response, "X-Content-Type-Options", "nosniff");
+    return response;
+}
+
+static ssize_t read_nothing(void *context, uint64_t at, char *into, size_t into_bytes)
+{
+    (void)context, (void)at, (void)into, (void)into_bytes;
+    return MHD_CONTENT_READER_END_WITH_ERROR; /* not reached: HEAD sends no body */
+}
+
+struct MHD_Response *reply_head(uint64_t body_bytes)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(body_bytes, 1024, read_nothing, NULL, NULL);
+    if (!response)
+        abort();
+    reply_header(response, "X-Content-Type-Options", "nosniff");
+    return response;
+}
+
 struct MHD_Response *reply_problem(const struct problem *problem)
 {
     char *text = problem_render(problem);
@@ -120,42 +147,9 @@ static const struct {
      "the disk is full: nothing was stored or deleted; reads go on"},
 };
 
-static const struct {
-    unsigned http_status;
-    bool with_location;
-} follower_answers[] = {
-    [FOLLOWER_REDIRECT] = {MHD_HTTP_TEMPORARY_REDIRECT, true},
-    [FOLLOWER_PROXY] = {MHD_HTTP_TEMPORARY_REDIRECT, true},
-    [FOLLOWER_CONFLICT] = {MHD_HTTP_CONFLICT, false},
-};
-
-static void reply_not_leader(const struct request *request, const struct leader_hint *hint,
-                             struct problem *problem)
-{
-    static char location[LIMIT_URL_BYTES_MAX + LIMIT_HTTP_URI_BYTES_MAX + 1];
-    enum config_follower_mode mode = request->httpd->config->follower_mode;
-    if (!hint || !hint->raft_address[0] || !hint->http_url[0]) {
-        problem_set_unavailable(problem, "there is no leader now; nothing was done");
-        return;
-    }
-    problem_set(problem, follower_answers[mode].http_status, "this node is not the leader, %s is",
-                hint->id);
-    problem->leader = hint;
-    if (!follower_answers[mode].with_location)
-        return;
-    snprintf(location, sizeof(location), "%s%s", hint->http_url,
-             (const char *)request->target.bytes);
-    problem->location = location;
-}
-
-void reply_status_problem(const struct request *request, unsigned status,
-                          const struct leader_hint *hint, struct problem *problem)
+void reply_status_problem(unsigned status, const struct leader_hint *hint, struct problem *problem)
 {
     static const struct leader_hint nobody;
-    if (status == PROTO_STATUS_NOT_LEADER) {
-        reply_not_leader(request, hint, problem);
-        return;
-    }
     for (unsigned i = 0; i < sizeof(statuses) / sizeof(*statuses); i++) {
         if (statuses[i].proto_status != status)
             continue;

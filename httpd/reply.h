@@ -20,12 +20,15 @@ struct MHD_Response *reply_written(uint64_t revision, bool has_etag);
 /* `text` becomes the response's, by free(). */
 struct MHD_Response *reply_json(char *text);
 struct MHD_Response *reply_text(char *text);
+/* An answer of another node: its body, which becomes the response's; the caller adds its header. */
+struct MHD_Response *reply_passed(struct buffer *body);
+/* The same for HEAD: as long as the body would be. */
+struct MHD_Response *reply_head(uint64_t body_bytes);
 struct MHD_Response *reply_problem(const struct problem *problem);
 
-/* The problem that a PROTO_STATUS other than OK is for this request. `hint` may be NULL. The
- * problem points into the hint and into memory of reply.c that the next call uses again. */
-void reply_status_problem(const struct request *request, unsigned status,
-                          const struct leader_hint *hint, struct problem *problem);
+/* The problem that a PROTO_STATUS is, other than OK and NOT_LEADER (follower.h). `hint` may be
+ * NULL. The problem points into it. */
+void reply_status_problem(unsigned status, const struct leader_hint *hint, struct problem *problem);
 
 /* A whole answer of status 413 or 503, head and all, for when libmicrohttpd takes none: in the
  * middle of a body. Returns its length. */

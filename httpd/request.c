@@ -130,7 +130,8 @@ static int request_find_route(struct request *request, const char *method, struc
     static char allow[ROUTES_ALLOW_BYTES]; /* used until the answer is made, right after */
     const struct uri *uri = &request->uri;
     unsigned allowed = 0;
-    request->route = routes_find(uri->path, uri->path_bytes, routes_method(method), &allowed);
+    request->method = routes_method(method);
+    request->route = routes_find(uri->path, uri->path_bytes, request->method, &allowed);
     if (request->route)
         return 0;
     if (!allowed)
@@ -166,20 +167,30 @@ static bool request_has_body(const struct request *request)
     return request->findings.chunked || request->findings.content_length > 0;
 }
 
+bool request_reserve(struct request *request, size_t bytes)
+{
+    if (request->httpd->bodies_bytes + bytes > LIMIT_BODIES_BYTES_MAX)
+        return false;
+    request->httpd->bodies_bytes += bytes;
+    request->bytes_reserved += bytes;
+    return true;
+}
+
 static int request_reserve_body(struct request *request, size_t bytes, struct problem *problem)
 {
-    if (request->body_bytes_reserved + bytes > request->httpd->config->value_bytes_max)
+    bool is_value = request->route->body_bytes_max == ROUTE_BODY_VALUE;
+    size_t bytes_max =
+        is_value ? request->httpd->config->value_bytes_max : request->route->body_bytes_max;
+    if (request->bytes_reserved + bytes > bytes_max)
         return problem_set(problem, MHD_HTTP_CONTENT_TOO_LARGE,
-                           "the value is over the limit of %llu bytes",
-                           (unsigned long long)request->httpd->config->value_bytes_max);
-    if (request->httpd->bodies_bytes + bytes > LIMIT_BODIES_BYTES_MAX) {
+                           "the %s is over the limit of %zu bytes", is_value ? "value" : "body",
+                           bytes_max);
+    if (!request_reserve(request, bytes)) {
         problem_set(problem, MHD_HTTP_SERVICE_UNAVAILABLE,
                     "overloaded: too many bytes of requests are in flight; nothing was done");
         problem->retry_after_s = 1;
         return MHD_HTTP_SERVICE_UNAVAILABLE;
     }
-    request->httpd->bodies_bytes += bytes;
-    request->body_bytes_reserved += bytes;
     return 0;
 }
 
@@ -188,7 +199,7 @@ static int request_admit_body(struct request *request, struct problem *problem)
     uint64_t length = request->findings.content_length;
     if (!request_has_body(request))
         return 0;
-    if (!request->route->takes_body)
+    if (!request->route->body_bytes_max)
         return problem_set(problem, MHD_HTTP_BAD_REQUEST, "this request takes no body");
     if (length > LIMIT_VALUE_BYTES_CAP)
         length = LIMIT_VALUE_BYTES_CAP + 1u; /* over any limit, and safe to add */
@@ -280,8 +291,8 @@ void request_end(struct request *request)
     if (request->answer)
         MHD_destroy_response(request->answer);
     request->answer = NULL;
-    request->httpd->bodies_bytes -= request->body_bytes_reserved;
-    request->body_bytes_reserved = 0;
+    request->httpd->bodies_bytes -= request->bytes_reserved;
+    request->bytes_reserved = 0;
     buffer_clear(&request->body, HTTPD_BODY_KEEP_BYTES_MAX);
     buffer_clear(&request->target, HTTPD_BODY_KEEP_BYTES_MAX);
 }

@@ -44,6 +44,7 @@ struct request {
     struct uri uri;
     struct guard_findings findings;
     const struct route *route;
+    unsigned method; /* enum route_method */
 
     const uint8_t *key;
     size_t key_bytes;
@@ -54,7 +55,7 @@ struct request {
     bool verbose;
 
     struct buffer body;
-    size_t body_bytes_reserved; /* of LIMIT_BODIES_BYTES_MAX */
+    size_t bytes_reserved; /* of LIMIT_BODIES_BYTES_MAX, until the answer is on its way */
 
     struct MHD_Response *answer;
     unsigned answer_status;
@@ -100,3 +101,5 @@ void request_stage(struct request *request, struct request_list *list);
 void request_take_slot(struct request *request, struct request **slot);
 /* Frees the body's memory: its bytes are in a message. They still count until the answer. */
 void request_drop_body(struct request *request);
+/* Counts more bytes that are kept for it. False, and nothing is: too many are in flight. */
+bool request_reserve(struct request *request, size_t bytes);

@@ -1,5 +1,6 @@
 #include "routes.h"
 
+#include "changes.h"
 #include "kv.h"
 #include "pages.h"
 
@@ -16,18 +17,22 @@ static const char *const ready_parameters[] = {"verbose", NULL};
 
 /* clang-format off */
 static const struct route routes[] = {
-    {"/kv",  ROUTE_EXACT, READ_METHODS,  read_parameters,      false, kv_prepare_read,  kv_serve_read,  NULL},
-    {"/kv",  ROUTE_EXACT, METHOD_PUT,    put_parameters,       true,  kv_prepare_write, kv_serve_write, NULL},
-    {"/kv",  ROUTE_EXACT, METHOD_DELETE, delete_parameters,    false, kv_prepare_write, kv_serve_write, NULL},
-    {"/kv/", ROUTE_BELOW, READ_METHODS,  read_parameters,      false, kv_prepare_read,  kv_serve_read,  NULL},
-    {"/kv/", ROUTE_BELOW, METHOD_PUT,    put_parameters,       true,  kv_prepare_write, kv_serve_write, NULL},
-    {"/kv/", ROUTE_BELOW, METHOD_DELETE, delete_parameters,    false, kv_prepare_write, kv_serve_write, NULL},
+    {"/kv",          ROUTE_EXACT, READ_METHODS,  read_parameters,   0,                    kv_prepare_read,     kv_serve_read,          NULL},
+    {"/kv",          ROUTE_EXACT, METHOD_PUT,    put_parameters,    ROUTE_BODY_VALUE,     kv_prepare_write,    kv_serve_write,         NULL},
+    {"/kv",          ROUTE_EXACT, METHOD_DELETE, delete_parameters, 0,                    kv_prepare_write,    kv_serve_write,         NULL},
+    {"/kv/",         ROUTE_BELOW, READ_METHODS,  read_parameters,   0,                    kv_prepare_read,     kv_serve_read,          NULL},
+    {"/kv/",         ROUTE_BELOW, METHOD_PUT,    put_parameters,    ROUTE_BODY_VALUE,     kv_prepare_write,    kv_serve_write,         NULL},
+    {"/kv/",         ROUTE_BELOW, METHOD_DELETE, delete_parameters, 0,                    kv_prepare_write,    kv_serve_write,         NULL},
 
-    {"/status",      ROUTE_EXACT, READ_METHODS, no_parameters,    false, NULL, survey_serve, pages_status},
-    {"/raft/config", ROUTE_EXACT, READ_METHODS, no_parameters,    false, NULL, survey_serve, pages_raft_config},
-    {"/raft/stats",  ROUTE_EXACT, READ_METHODS, no_parameters,    false, NULL, survey_serve, pages_raft_stats},
-    {"/readyz",      ROUTE_EXACT, READ_METHODS, ready_parameters, false, pages_prepare_ready, survey_serve, pages_ready},
-    {"/livez",       ROUTE_EXACT, READ_METHODS, no_parameters,    false, NULL, pages_serve_live, NULL},
+    {"/join",        ROUTE_EXACT, METHOD_POST,   no_parameters,     HTTPD_JSON_BYTES_MAX, NULL,                changes_serve_join,     NULL},
+    {"/remove",      ROUTE_EXACT, METHOD_POST,   no_parameters,     HTTPD_JSON_BYTES_MAX, NULL,                changes_serve_remove,   NULL},
+    {"/transfer",    ROUTE_EXACT, METHOD_POST,   no_parameters,     HTTPD_JSON_BYTES_MAX, NULL,                changes_serve_transfer, NULL},
+
+    {"/status",      ROUTE_EXACT, READ_METHODS,  no_parameters,     0,                    NULL,                survey_serve,           pages_status},
+    {"/raft/config", ROUTE_EXACT, READ_METHODS,  no_parameters,     0,                    NULL,                survey_serve,           pages_raft_config},
+    {"/raft/stats",  ROUTE_EXACT, READ_METHODS,  no_parameters,     0,                    NULL,                survey_serve,           pages_raft_stats},
+    {"/readyz",      ROUTE_EXACT, READ_METHODS,  ready_parameters,  0,                    pages_prepare_ready, survey_serve,           pages_ready},
+    {"/livez",       ROUTE_EXACT, READ_METHODS,  no_parameters,     0,                    NULL,                pages_serve_live,       NULL},
     {NULL},
 };
 /* clang-format on */
@@ -47,6 +52,14 @@ unsigned routes_method(const char *method)
         if (!strcmp(methods[i].name, method))
             return methods[i].method;
     return 0;
+}
+
+const char *routes_method_name(unsigned method)
+{
+    for (unsigned i = 0; i < METHODS_COUNT; i++)
+        if (methods[i].method == method)
+            return methods[i].name;
+    return "";
 }
 
 static bool route_matches(const struct route *route, const void *path, size_t path_bytes)

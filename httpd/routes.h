@@ -22,12 +22,14 @@ typedef int route_prepare_fn(struct request *request, struct problem *problem);
 /* Serves the whole request: answers it, or hands it to who will. */
 typedef void route_serve_fn(struct request *request);
 
+#define ROUTE_BODY_VALUE SIZE_MAX
+
 struct route {
     const char *path;
     enum route_kind kind;
     unsigned methods; /* bits of enum route_method */
     const char *const *parameters;
-    bool takes_body;
+    size_t body_bytes_max;     /* 0: takes none; ROUTE_BODY_VALUE: a value, up to value_bytes_max */
     route_prepare_fn *prepare; /* may be NULL */
     route_serve_fn *serve;
     survey_page_fn *page; /* of routes served by survey_serve; else NULL */
@@ -37,6 +39,8 @@ struct route {
 
 /* 0 for a method that no route knows. */
 unsigned routes_method(const char *method);
+/* The name of one of them. */
+const char *routes_method_name(unsigned method);
 /* The route, or NULL; then *ret_allowed has the methods that the path allows (0: unknown path). */
 const struct route *routes_find(const void *path, size_t path_bytes, unsigned method,
                                 unsigned *ret_allowed);

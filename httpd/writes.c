@@ -3,6 +3,7 @@
  * larger its batches. */
 #include "writes.h"
 
+#include "follower.h"
 #include "kv.h"
 #include "logger.h"
 #include "message.h"
@@ -36,7 +37,7 @@ static void write_answer_status(struct request *request, unsigned status,
                                 const struct leader_hint *hint, const struct command_result *result)
 {
     struct problem problem;
-    reply_status_problem(request, status, hint, &problem);
+    reply_status_problem(status, hint, &problem);
     if (status == PROTO_STATUS_CONDITION_FAILED && result) {
         problem.has_revision = true;
         problem.revision = result->revision;
@@ -48,7 +49,9 @@ static void write_answer(struct request *request, const struct result_record *re
                          const struct leader_hint *hint)
 {
     struct command_result result;
-    if (record->status != PROTO_STATUS_OK) {
+    if (record->status == PROTO_STATUS_NOT_LEADER) {
+        follower_answer(request, hint, LIMIT_WRITE_MS_MAX);
+    } else if (record->status != PROTO_STATUS_OK) {
         write_answer_status(request, record->status, hint, NULL);
     } else if (command_result_decode(record->result, record->result_bytes, &result)) {
         write_answer_status(request, PROTO_STATUS_UNKNOWN, hint, NULL);
@@ -144,7 +147,8 @@ static bool writes_send(struct writes *writes)
     for (unsigned i = 0; i < count; i++) {
         struct request *request = TAILQ_FIRST(&writes->unsent);
         request_take_slot(request, &batch->slots[i]);
-        request_drop_body(request);
+        if (!writes->httpd->proxy) /* else the leader may have to get it */
+            request_drop_body(request);
     }
     return true;
 }

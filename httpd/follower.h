@@ -1,0 +1,9 @@
+/* What a node that is not the leader does with a request that only the leader can serve:
+ * follower_mode. */
+#pragma once
+
+#include "request.h"
+
+/* Answers it, or has it answered by the leader (proxy.h); nothing was done for it here. An empty
+ * `hint`: nobody knows the leader. `wait_ms`: how long the leader may take. */
+void follower_answer(struct request *request, const struct leader_hint *hint, uint64_t wait_ms);

@@ -1,0 +1,27 @@
+/* follower_mode proxy: requests passed on to the leader, once each, and its answers passed back.
+ *
+ *   waiting --connected, sent--> sent --whole answer--> answered as the leader did
+ *      |                          |
+ *      +--> 503, nothing was done +--> broken, or too late: 504 outcome unknown (reads: 503)
+ *
+ * libcurl's multi interface in httpd's own loop: its sockets are watched and its clock kept there.
+ * Connections to the leader are kept and used again. Invariant 8: a write goes out at most once,
+ * also where libcurl would by itself send it again. The header HTTPD_FORWARDED_HEADER marks what
+ * was passed on: nobody passes it on again. */
+#pragma once
+
+#include "dispatch.h"
+#include "error.h"
+#include "request.h"
+
+struct proxy;
+
+/* Errors: negative errno with a line. */
+int proxy_new(struct proxy **ret_proxy, struct httpd *httpd, struct error *error);
+/* No request may be waiting any more. */
+void proxy_free(struct proxy *proxy);
+/* `leader_url`: http://host:port. The request's body must be whole. */
+void proxy_forward(struct proxy *proxy, struct request *request, const char *leader_url,
+                   uint64_t wait_ms);
+/* Answers all that wait. */
+void proxy_finish(struct proxy *proxy);

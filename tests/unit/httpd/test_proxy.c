@@ -1,0 +1,346 @@
+/* follower_mode proxy against a leader that does as the test says. */
+#include "stand.h"
+
+#include "proxy.h"
+
+#include "../unit.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct stand stand;
+static struct leader leader;
+
+static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Type: text/plain; "
+                         "charset=utf-8\r\nETag: \"7\"\r\nX-Conure-Revision: 7\r\n"
+                         "X-Secret: x\r\nServer: y\r\n\r\nOK\n";
+
+static void begin(const char *answer, unsigned acts_count, const enum leader_act *acts)
+{
+    leader = (struct leader){.answer = answer, .acts_count = acts_count};
+    memcpy(leader.acts, acts, acts_count * sizeof(*acts));
+    leader_open(&leader);
+    stand_open(&stand, FOLLOWER_PROXY);
+    stand_follow(&stand, leader.url);
+}
+
+static void begin_answering(const char *answer)
+{
+    static const enum leader_act acts[] = {LEADER_ANSWERS};
+    begin(answer, 1, acts);
+}
+
+static void end(void)
+{
+    stand_close(&stand);
+    leader_close(&leader);
+    leader_free(&leader);
+}
+
+static bool request_has(unsigned place, const char *line)
+{
+    char whole[9000];
+    snprintf(whole, sizeof(whole), "\r\n%s\r\n", line);
+    const char *at = strstr(leader.requests[place].text, whole);
+    return at && (size_t)(at - leader.requests[place].text) < leader.requests[place].head_bytes;
+}
+
+START_TEST(test_proxy_passes_a_write_and_its_answer)
+{
+    begin_answering(ok);
+    struct stand_answer answer =
+        stand_do(&stand, "PUT /kv/a%2fb?",
+                 "If-Match: \"5\"\r\nX-Own: z\r\nContent-Type: application/json\r\n", "the value");
+    ck_assert_int_eq(answer.status, 200);
+    ck_assert_str_eq(answer.body, "OK\n");
+    ck_assert(stand_has_line(&answer, "ETag: \"7\""));
+    ck_assert(stand_has_line(&answer, "X-Conure-Revision: 7"));
+    ck_assert(stand_has_line(&answer, "Content-Type: text/plain; charset=utf-8"));
+    ck_assert(stand_has_line(&answer, "X-Content-Type-Options: nosniff"));
+    ck_assert_ptr_null(strstr(answer.text, "X-Secret"));
+    ck_assert_ptr_null(strstr(answer.text, "Server"));
+    stand_answer_free(&answer);
+    ck_assert_uint_eq(leader.requests_count, 1);
+    const struct leader_request *request = &leader.requests[0];
+    static const char line[] = "PUT /kv/a%2fb? HTTP/1.1\r\n";
+    ck_assert_msg(!strncmp(request->text, line, strlen(line)), "%s", request->text);
+    ck_assert_str_eq(request->text + request->head_bytes, "the value");
+    ck_assert(request_has(0, "If-Match: \"5\""));
+    ck_assert(request_has(0, "X-Conure-Forwarded-By: node2"));
+    ck_assert(request_has(0, "Content-Length: 9"));
+    ck_assert_ptr_null(strstr(request->text, "X-Own"));
+    ck_assert_ptr_null(strstr(request->text, "Expect"));
+    ck_assert_ptr_null(strstr(request->text, "Content-Type"));
+    end();
+}
+END_TEST
+
+START_TEST(test_proxy_passes_targets_byte_for_byte)
+{
+    static const char *const targets[] = {
+        "/kv?key=a%20b%2F%00&stale=false",
+        "/kv/a%2fb/../c//d?stale=0",
+        "/kv/%e2%82%ac",
+        "/kv/\xe2\x82\xac",
+        "/kv/a'\"<>&{}|\\^`b",
+        "/kv/http://x/",
+        "/kv/@h:80/a?",
+    };
+    char line[256];
+    begin_answering(ok);
+    for (unsigned i = 0; i < sizeof(targets) / sizeof(*targets); i++) {
+        snprintf(line, sizeof(line), "GET %s", targets[i]);
+        struct stand_answer answer = stand_do(&stand, line, NULL, NULL);
+        ck_assert_msg(answer.status == 200, "%s: %s", line, answer.text);
+        stand_answer_free(&answer);
+        strcat(line, " HTTP/1.1\r\n");
+        ck_assert_msg(!strncmp(leader.requests[i].text, line, strlen(line)), "%s",
+                      leader.requests[i].text);
+        ck_assert_uint_eq(leader.requests[i].connection, 1); /* the connection is kept */
+    }
+    end();
+}
+END_TEST
+
+START_TEST(test_proxy_passes_each_method)
+{
+    static const struct {
+        const char *method_and_target, *body, *header;
+    } cases[] = {
+        {"GET /kv/a", NULL, NULL},
+        {"DELETE /kv/a", NULL, "If-None-Match: *"},
+        {"PUT /kv/a", "", "Content-Length: 0"},
+        {"PUT /kv?key=a&value=b", NULL, "Content-Length: 0"},
+        {"POST /transfer", "", "Content-Length: 0"},
+        {"POST /remove", "{\"ID\":\"node3\"}", "Content-Length: 14"},
+    };
+    begin_answering(ok);
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char line[128];
+        snprintf(line, sizeof(line), "%s HTTP/1.1\r\n", cases[i].method_and_target);
+        struct stand_answer answer =
+            stand_do(&stand, cases[i].method_and_target,
+                     strstr(line, "DELETE") ? "If-None-Match: *\r\n" : NULL, cases[i].body);
+        ck_assert_msg(answer.status == 200, "%s: %s", line, answer.text);
+        stand_answer_free(&answer);
+        ck_assert_msg(!strncmp(leader.requests[i].text, line, strlen(line)), "%s",
+                      leader.requests[i].text);
+        ck_assert_msg(!cases[i].header || request_has(i, cases[i].header), "%s",
+                      leader.requests[i].text);
+        ck_assert_str_eq(leader.requests[i].text + leader.requests[i].head_bytes,
+                         cases[i].body ? cases[i].body : "");
+    }
+    end();
+}
+END_TEST
+
+START_TEST(test_proxy_head_has_the_length_of_the_body)
+{
+    begin_answering("HTTP/1.1 200 OK\r\nContent-Length: 123456\r\nETag: \"9\"\r\n\r\n");
+    struct stand_answer answer = stand_do(&stand, "HEAD /kv/a", NULL, NULL);
+    ck_assert_int_eq(answer.status, 200);
+    ck_assert(stand_has_line(&answer, "Content-Length: 123456"));
+    ck_assert(stand_has_line(&answer, "ETag: \"9\""));
+    ck_assert_uint_eq(answer.body_bytes, 0);
+    ck_assert(!strncmp(leader.requests[0].text, "HEAD /kv/a HTTP/1.1\r\n", 21));
+    stand_answer_free(&answer);
+    end();
+}
+END_TEST
+
+START_TEST(test_proxy_passes_problems_as_they_are)
+{
+    static const struct {
+        const char *head;
+        int status;
+        const char *line;
+    } cases[] = {
+        {"404 Not Found\r\n", 404, NULL},
+        {"412 Precondition Failed\r\n", 412, NULL},
+        {"503 Service Unavailable\r\nRetry-After: 1\r\n", 503, "Retry-After: 1"},
+        {"504 Gateway Timeout\r\n", 504, NULL},
+    };
+    static const char body[] = "{\"title\":\"x\",\"outcome\":\"unknown\"}\n";
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char text[512];
+        snprintf(
+            text, sizeof(text),
+            "HTTP/1.1 %sContent-Type: application/problem+json\r\nContent-Length: %zu\r\n\r\n%s",
+            cases[i].head, strlen(body), body);
+        begin_answering(text);
+        struct stand_answer answer = stand_do(&stand, "PUT /kv/a", NULL, "v");
+        ck_assert_int_eq(answer.status, cases[i].status);
+        ck_assert(stand_has_line(&answer, "Content-Type: application/problem+json"));
+        ck_assert(!cases[i].line || stand_has_line(&answer, cases[i].line));
+        ck_assert_str_eq(answer.body, body);
+        stand_answer_free(&answer);
+        end();
+    }
+}
+END_TEST
+
+/* A redirect is the client's to follow, or not. */
+START_TEST(test_proxy_follows_no_redirect)
+{
+    begin_answering("HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/kv/a\r\n"
+                    "Content-Length: 0\r\n\r\n");
+    struct stand_answer answer = stand_do(&stand, "GET /kv/a", NULL, NULL);
+    ck_assert_int_eq(answer.status, 307);
+    ck_assert(stand_has_line(&answer, "Location: http://127.0.0.1:1/kv/a"));
+    ck_assert_uint_eq(leader.requests_count, 1);
+    stand_answer_free(&answer);
+    end();
+}
+END_TEST
+
+static void expect(const char *method_and_target, const char *body, int status, const char *part)
+{
+    struct stand_answer answer = stand_do(&stand, method_and_target, NULL, body);
+    ck_assert_msg(answer.status == status && strstr(answer.body, part), "%s: %s", method_and_target,
+                  answer.text);
+    if (status == 503)
+        ck_assert(stand_has_line(&answer, "Retry-After: 1"));
+    stand_answer_free(&answer);
+}
+
+/* A port that nobody listens on. */
+static void find_dead_url(char into[64])
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, bytes), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&address, &bytes), 0);
+    snprintf(into, 64, "http://127.0.0.1:%u", ntohs(address.sin_port));
+    close(fd);
+}
+
+START_TEST(test_proxy_without_a_connection_nothing_was_done)
+{
+    char url[64];
+    find_dead_url(url);
+    stand_open(&stand, FOLLOWER_PROXY);
+    stand_follow(&stand, url);
+    expect("PUT /kv/a", "v", 503, "nothing was done");
+    expect("GET /kv/a", NULL, 503, "nothing was done");
+    expect("POST /transfer", "", 503, "nothing was done");
+    stand_follow(&stand, "ftp://127.0.0.1:1"); /* nor anything but http */
+    expect("PUT /kv/a", "v", 503, "nothing was done");
+    stand_close(&stand);
+}
+END_TEST
+
+/* Invariant 8: once it may have been read, a write's outcome is not known without an answer. */
+START_TEST(test_proxy_broken_after_sending_is_unknown_for_writes)
+{
+    static const enum leader_act acts[][1] = {{LEADER_CLOSES}, {LEADER_BREAKS}};
+    for (unsigned i = 0; i < 2; i++) {
+        begin(ok, 1, acts[i]);
+        expect("PUT /kv/a", "v", 504, "\"outcome\":\"unknown\"");
+        expect("DELETE /kv/a", NULL, 504, "\"outcome\":\"unknown\"");
+        expect("POST /remove", "{\"ID\":\"n\"}", 504, "\"outcome\":\"unknown\"");
+        expect("GET /kv/a", NULL, 503, "no answer from the leader");
+        ck_assert_uint_eq(leader.requests_count, 4);
+        end();
+    }
+}
+END_TEST
+
+/* libcurl would send it again: a connection that was kept, and is closed behind the request. */
+START_TEST(test_proxy_sends_a_write_once_on_a_kept_connection)
+{
+    static const enum leader_act acts[] = {LEADER_ANSWERS, LEADER_CLOSES, LEADER_ANSWERS,
+                                           LEADER_CLOSES, LEADER_ANSWERS};
+    begin(ok, 5, acts);
+    expect("GET /kv/a", NULL, 200, "OK\n");
+    expect("DELETE /kv/a", NULL, 504, "\"outcome\":\"unknown\"");
+    ck_assert_uint_eq(leader.requests_count, 2);
+    ck_assert_uint_eq(leader.requests[1].connection, 1); /* else this proves nothing */
+    expect("GET /kv/a", NULL, 200, "OK\n");
+    expect("GET /kv/a", NULL, 200, "OK\n"); /* a read is asked again */
+    ck_assert_uint_eq(leader.requests_count, 5);
+    ck_assert_uint_eq(leader.requests[3].connection, leader.requests[2].connection);
+    end();
+}
+END_TEST
+
+START_TEST(test_proxy_of_a_silent_leader_ends_in_time)
+{
+    static const enum leader_act acts[] = {LEADER_HANGS};
+    begin(ok, 1, acts);
+    expect("GET /kv/a", NULL, 503, "it took too long");
+    end();
+}
+END_TEST
+
+static struct loop_timer finish_timer;
+
+/* httpd stops once the leader has the request. */
+static void finish(void *context)
+{
+    struct loop *loop = stand.httpd.loop;
+    (void)context;
+    if (__atomic_load_n(&leader.requests_count, __ATOMIC_ACQUIRE) == 0)
+        loop_timer_set(loop, &finish_timer, loop_now_ms(loop) + 1, finish, NULL);
+    else
+        proxy_finish(stand.httpd.proxy);
+}
+
+START_TEST(test_proxy_finish_answers_who_waits)
+{
+    static const enum leader_act acts[] = {LEADER_HANGS};
+    begin(ok, 1, acts);
+    finish(NULL);
+    expect("PUT /kv/a", "v", 504, "this node is stopping");
+    end();
+}
+END_TEST
+
+/* An answer over the bound is not kept; the next request finds a sound proxy. */
+START_TEST(test_proxy_does_not_keep_a_huge_answer)
+{
+    static char text[LIMIT_VALUE_BYTES_CAP + (128u << 10)];
+    size_t body_bytes = LIMIT_VALUE_BYTES_CAP + (65u << 10);
+    int head =
+        snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", body_bytes);
+    memset(text + head, 'x', body_bytes);
+    begin_answering(text);
+    expect("GET /kv/a", NULL, 503, "too large to be passed on");
+    ck_assert_uint_eq(stand.httpd.bodies_bytes, 0);
+    leader.answer = ok;
+    expect("GET /kv/a", NULL, 200, "OK\n");
+    end();
+}
+END_TEST
+
+START_TEST(test_proxy_passes_the_largest_value)
+{
+    static char text[LIMIT_VALUE_BYTES_CAP + 1024], value[LIMIT_VALUE_BYTES_DEFAULT + 1];
+    int head = snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: %u\r\n\r\n",
+                        LIMIT_VALUE_BYTES_CAP);
+    memset(text + head, 'x', LIMIT_VALUE_BYTES_CAP);
+    begin_answering(text);
+    struct stand_answer answer = stand_do(&stand, "GET /kv/a", NULL, NULL);
+    ck_assert_int_eq(answer.status, 200);
+    ck_assert_uint_eq(answer.body_bytes, LIMIT_VALUE_BYTES_CAP);
+    stand_answer_free(&answer);
+    memset(value, 'y', LIMIT_VALUE_BYTES_DEFAULT - 1024);
+    leader.answer = ok;
+    expect("PUT /kv/a", value, 200, "OK\n");
+    ck_assert_uint_eq(leader.requests[1].length - leader.requests[1].head_bytes, strlen(value));
+    ck_assert_uint_eq(stand.httpd.bodies_bytes, 0);
+    end();
+}
+END_TEST
+
+UNIT_MAIN("proxy", test_proxy_passes_a_write_and_its_answer,
+          test_proxy_passes_targets_byte_for_byte, test_proxy_passes_each_method,
+          test_proxy_head_has_the_length_of_the_body, test_proxy_passes_problems_as_they_are,
+          test_proxy_follows_no_redirect, test_proxy_without_a_connection_nothing_was_done,
+          test_proxy_broken_after_sending_is_unknown_for_writes,
+          test_proxy_sends_a_write_once_on_a_kept_connection,
+          test_proxy_of_a_silent_leader_ends_in_time, test_proxy_finish_answers_who_waits,
+          test_proxy_does_not_keep_a_huge_answer, test_proxy_passes_the_largest_value)
