@@ -48,7 +48,7 @@ struct bus_client_options {
     const uint8_t *hello; /* body of this caller's HELLO; copied */
     size_t hello_bytes;
     /* The callee's WELCOME: 0 to accept; anything else keeps the edge down (tried again at the next
-     * connect, and every second). */
+     * connect, and a few times a second). */
     int (*on_welcome)(void *context, struct wire_reader *body, uint64_t *ret_epoch);
     /* The callee refused the greeting, and why; tried again as above. May be NULL. */
     void (*on_refused)(void *context, const char *text);

@@ -2,7 +2,7 @@
  *
  *            connected                 WELCOME accepted
  *   DOWN  ---------------> GREETING ----------------------> UP
- *     ^                       |  ^ every second, again        |
+ *     ^                       |  ^ again and again        |
  *     +-----------------------+--+----------------------------+
  *            connection over: calls in flight end with BUS_PEER_GONE
  *
@@ -15,7 +15,7 @@
 
 #include <stdlib.h>
 
-#define GREETING_RETRY_MS 1000u
+#define GREETING_RETRY_MS 250u
 
 enum client_state { CLIENT_DOWN, CLIENT_GREETING, CLIENT_UP };
 
