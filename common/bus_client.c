@@ -2,7 +2,7 @@
  *
  *            connected                 WELCOME accepted
  *   DOWN  ---------------> GREETING ----------------------> UP
- *     ^                       |  ^ again and again        |
+ *     ^                       |  ^ again and again         |
  *     +-----------------------+--+----------------------------+
  *            connection over: calls in flight end with BUS_PEER_GONE
  *

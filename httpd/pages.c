@@ -146,6 +146,8 @@ char *pages_render_raft_stats(const struct raft_status *raft)
         {"log_bytes", raft->log_bytes},
         {"log_syncs", raft->syncs},
         {"log_entries_written", raft->entries_written},
+        {"state_differences", raft->state_differences},
+        {"diverged_index", raft->diverged_index},
     };
     char contact[32] = "0";
     cJSON *object = cJSON_CreateObject();
@@ -204,7 +206,7 @@ struct check {
     const char *failure; /* NULL: it holds */
 };
 
-#define CHECKS_COUNT 4u
+#define CHECKS_COUNT 5u
 
 static void checks_make(const struct survey_findings *findings, const struct httpd *httpd,
                         struct check checks[CHECKS_COUNT])
@@ -216,7 +218,10 @@ static void checks_make(const struct survey_findings *findings, const struct htt
     checks[0] = (struct check){"raftd", findings->raftd_up ? NULL : "does not answer"};
     checks[1] = (struct check){"leader", led ? NULL : "none is known"};
     checks[2] = (struct check){"storaged", healthy ? NULL : health};
-    checks[3] = (struct check){"accepting", httpd->draining ? "shutting down" : NULL};
+    checks[3] = (struct check){"state", findings->raftd_up && findings->raft.diverged_index
+                                            ? "differs from the leader's: its state hash is another"
+                                            : NULL};
+    checks[4] = (struct check){"accepting", httpd->draining ? "shutting down" : NULL};
 }
 
 static char *checks_render(const struct check checks[CHECKS_COUNT])
