@@ -1243,8 +1243,8 @@ static void run(struct cluster *cluster, uint64_t events_min)
         if (rest_until_ms && cluster->now_ms > rest_until_ms)
             violate(cluster, "no rest %u ms after everything healed", REST_MS_MAX);
     }
-    uint32_t key;
-    bool is_linearizable = history_is_linearizable(&cluster->history, MODEL_KEYS, &key);
+    struct history_finding finding;
+    bool is_linearizable = history_is_linearizable(&cluster->history, MODEL_KEYS, &finding);
     if (cluster->is_verbose)
         for (uint32_t i = 0; i < cluster->history.count; i++) {
             const struct operation *operation = &cluster->history.operations[i];
@@ -1254,7 +1254,7 @@ static void run(struct cluster *cluster, uint64_t events_min)
                    (long long)operation->answered_at, operation->outcome);
         }
     if (!is_linearizable)
-        violate(cluster, "no order explains what clients saw of key %u", key);
+        violate(cluster, "no order explains what clients saw of key %u", finding.key);
 }
 
 static void cluster_free(struct cluster *cluster)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Deliberate bugs in raftd/core, one at a time: the simulator must catch each.
 
-usage: mutants.py CORE_DIR SIM_DIR WORK_DIR [--seeds N]
+usage: mutants.py CORE_DIR SIM_DIR LIB_DIR WORK_DIR [--seeds N]
 
 Copies the core, puts one bug in, builds the simulator with it and runs seeds until a violation (or a
 failed assertion). Prints how many seeds each took; exits 1 if one survives, or does not apply any more.
@@ -265,10 +265,11 @@ def run(command, **more):
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
 
 
-def build(core, sim, work):
+def build(core, sim, lib, work):
     sources = sorted(os.path.join(d, f) for d in (core, sim) for f in os.listdir(d) if f.endswith(".c"))
+    sources.append(os.path.join(lib, "history.c"))
     binary = os.path.join(work, "sim")
-    done = run(["cc", "-std=gnu11", "-O1", "-w", "-iquote", core, "-iquote", sim, "-o", binary] + sources)
+    done = run(["cc", "-std=gnu11", "-O1", "-w", "-iquote", core, "-iquote", sim, "-iquote", lib, "-o", binary] + sources)
     if done.returncode:
         raise RuntimeError("does not build:\n" + done.stdout)
     return binary
@@ -298,14 +299,14 @@ def put_in(mutant, core, copy):
             source.write(text.replace(places[0], " " + after + " "))
 
 
-def judge(number, core, sim, work, seeds):
+def judge(number, core, sim, lib, work, seeds):
     """One line for people, and whether the mutant was caught."""
     name = MUTANTS[number][0]
     folder = os.path.join(work, str(number))
     os.makedirs(folder, exist_ok=True)
     try:
         put_in(MUTANTS[number], core, os.path.join(folder, "core"))
-        seed, how = first_violation(build(os.path.join(folder, "core"), sim, folder), seeds)
+        seed, how = first_violation(build(os.path.join(folder, "core"), sim, lib, folder), seeds)
     except RuntimeError as error:
         return f"  BROKEN  {name}: {error}", False
     finally:
@@ -316,11 +317,11 @@ def judge(number, core, sim, work, seeds):
 
 
 def main():
-    core, sim, work = sys.argv[1:4]
-    seeds = int(sys.argv[5]) if len(sys.argv) > 5 and sys.argv[4] == "--seeds" else 6000
+    core, sim, lib, work = sys.argv[1:5]
+    seeds = int(sys.argv[6]) if len(sys.argv) > 6 and sys.argv[5] == "--seeds" else 6000
     caught = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = [pool.submit(judge, i, core, sim, work, seeds) for i in range(len(MUTANTS))]
+        jobs = [pool.submit(judge, i, core, sim, lib, work, seeds) for i in range(len(MUTANTS))]
         for job in jobs:
             line, is_caught = job.result()
             caught += is_caught
