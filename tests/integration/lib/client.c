@@ -17,6 +17,7 @@ struct client {
     struct answer answer;
     const char *upload;
     size_t upload_left;
+    bool once;
 };
 
 struct client *client_new(const char *base_url, unsigned timeout_ms)
@@ -35,6 +36,11 @@ void client_free(struct client *client)
     curl_easy_cleanup(client->curl);
     free(client->body);
     free(client);
+}
+
+void client_send_once(struct client *client)
+{
+    client->once = true;
 }
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *context)
@@ -118,6 +124,8 @@ struct answer client_do(struct client *client, const char *method, const char *t
     if (!body && !strcmp(method, "GET"))
         curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, strcmp(method, "HEAD") ? method : NULL);
+    curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT,
+                     client->once && !body && strcmp(method, "GET") ? 1L : 0L);
     uint64_t begin_ms = now_ms();
     CURLcode code = curl_easy_perform(curl);
     long status = 0, sent = 0;
@@ -126,7 +134,7 @@ struct answer client_do(struct client *client, const char *method, const char *t
     curl_slist_free_all(headers);
     client->answer.status = code == CURLE_OK ? (int)status : 0;
     client->answer.curl_code = (int)code;
-    client->answer.sent = code != CURLE_COULDNT_CONNECT;
+    client->answer.sent = code == CURLE_OK || sent > 0;
     client->answer.ms = now_ms() - begin_ms;
     client->answer.body = client->body;
     client->answer.body_bytes = client->body_bytes;

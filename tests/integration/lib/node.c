@@ -5,6 +5,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -68,44 +69,99 @@ int run_command(char *ret_output, unsigned output_bytes, const char *format, ...
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+void node_print_log(const struct node *node, unsigned lines)
+{
+    static char tail[40000];
+    (void)run_command(tail, sizeof(tail), "tail -n %u %s", lines, node->log);
+    fprintf(stderr, "---- end of %s (%s):\n%s----\n", node->log, node->id, tail);
+}
+
+static void (*fail_fn)(void *context);
+static void *fail_context;
+
+void node_on_fail(void (*fn)(void *context), void *context)
+{
+    fail_fn = fn;
+    fail_context = context;
+}
+
 void node_fail(const struct node *node, const char *file, int line, const char *what)
 {
-    static char tail[20000];
-    (void)run_command(tail, sizeof(tail), "tail -n 60 %s", node->log);
-    fprintf(stderr, "---- end of %s:\n%s----\n", node->log, tail);
+    if (fail_fn)
+        fail_fn(fail_context);
+    else
+        node_print_log(node, 60);
     ck_abort_msg("%s:%d: %s (CONURE_BIN=%s CK_RUN_CASE repeats it)", file, line, what,
                  getenv("CONURE_BIN"));
 }
 
-/* The system picks; nothing holds the port until the node binds it, but it is not given out again
- * soon. */
+/* Where the system takes the ports of outgoing connections from: a node that is down for a while
+ * could not have one of those back. */
+static unsigned first_port_given_out(void)
+{
+    unsigned first = 32768;
+    FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "r");
+    if (file && fscanf(file, "%u", &first) != 1)
+        first = 32768;
+    if (file)
+        (void)fclose(file);
+    return first > 12000 ? first : 32768;
+}
+
+static bool port_is_free(uint16_t port)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool is_free = bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+    close(fd);
+    return is_free;
+}
+
+/* Nothing holds the port until the node binds it; tests at the same time begin elsewhere. */
 static uint16_t free_port(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t bytes = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, bytes), 0);
-    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&address, &bytes), 0);
-    close(fd);
-    return ntohs(address.sin_port);
+    static unsigned next;
+    unsigned count = first_port_given_out() - 10000;
+    for (unsigned tries = 0; tries < count; tries++) {
+        next = next ? next + 1 : (unsigned)getpid() * 37u;
+        if (port_is_free((uint16_t)(10000 + next % count)))
+            return (uint16_t)(10000 + next % count);
+    }
+    ck_abort_msg("no free port");
 }
 
 void node_new(struct node *node, const char *more)
 {
+    node_new_with(node, &(struct node_options){.more = more});
+}
+
+static void write_config(const struct node *node, const struct node_options *options)
+{
+    FILE *file = fopen(node->config, "w");
+    ck_assert_ptr_nonnull(file);
+    fprintf(file, "node_id: %s\ndata_dir: %s\nraft_addr: %s\nhttp_addr: %s\n%s", node->id,
+            node->data, node->raft_address,
+            options->http_addr ? options->http_addr : node->url + strlen("http://"),
+            options->more ? options->more : "");
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+void node_new_with(struct node *node, const struct node_options *options)
+{
+    const char *host = options->host ? options->host : "127.0.0.1";
     *node = (struct node){.folder = "/tmp/conure-node-XXXXXX"};
     ck_assert_ptr_nonnull(mkdtemp(node->folder));
-    node->http_port = free_port();
-    node->raft_port = free_port();
+    snprintf(node->id, sizeof(node->id), "%s", options->id ? options->id : "node1");
+    node->namespace_fd = options->namespace_fd;
+    node->http_port = options->http_port ? options->http_port : free_port();
+    node->raft_port = options->raft_port ? options->raft_port : free_port();
     snprintf(node->config, sizeof(node->config), "%s/node.yaml", node->folder);
     snprintf(node->log, sizeof(node->log), "%s/launch.log", node->folder);
     snprintf(node->data, sizeof(node->data), "%s/data", node->folder);
-    snprintf(node->url, sizeof(node->url), "http://127.0.0.1:%u", node->http_port);
-    FILE *file = fopen(node->config, "w");
-    ck_assert_ptr_nonnull(file);
-    fprintf(file,
-            "node_id: node1\ndata_dir: %s\nraft_addr: 127.0.0.1:%u\nhttp_addr: 127.0.0.1:%u\n%s",
-            node->data, node->raft_port, node->http_port, more ? more : "");
-    ck_assert_int_eq(fclose(file), 0);
+    snprintf(node->url, sizeof(node->url), "http://%s:%u", host, node->http_port);
+    snprintf(node->raft_address, sizeof(node->raft_address), "%s:%u", host, node->raft_port);
+    write_config(node, options);
 }
 
 /* The launcher dies with the test, and the daemons with the launcher. */
@@ -116,7 +172,7 @@ static pid_t start_launcher(const struct node *node)
     if (pid > 0)
         return pid;
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
+    if (getppid() != parent || (node->namespace_fd && setns(node->namespace_fd, CLONE_NEWNET) < 0))
         _exit(127);
     int fd = open(node->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     (void)dup2(fd, STDOUT_FILENO);
@@ -156,9 +212,14 @@ static bool launcher_ended(struct node *node)
     return node->pid == 0;
 }
 
-void node_start(struct node *node)
+void node_launch(struct node *node)
 {
     node->pid = start_launcher(node);
+}
+
+void node_start(struct node *node)
+{
+    node_launch(node);
     uint64_t until_ms = now_ms() + READY_MS_MAX;
     while (!node_is_ready(node)) {
         if (launcher_ended(node))
@@ -229,6 +290,7 @@ void node_stop(struct node *node)
 void node_kill_all(struct node *node)
 {
     pid_t pids[3];
+    node_thaw(node);
     daemon_pids(node, pids);
     kill(node->pid, SIGKILL); /* first, so that it restarts nothing */
     for (int i = 0; i < 3; i++)
@@ -239,9 +301,29 @@ void node_kill_all(struct node *node)
     NODE_WAIT(node, all_gone(pids), 10000);
 }
 
+/* The launcher first, so that it wonders about nobody. */
+void node_freeze(struct node *node)
+{
+    node->frozen[0] = node->pid;
+    daemon_pids(node, node->frozen + 1);
+    for (int i = 0; i < 4; i++)
+        if (node->frozen[i] > 0)
+            (void)kill(node->frozen[i], SIGSTOP);
+}
+
+void node_thaw(struct node *node)
+{
+    for (int i = 3; i >= 0; i--) {
+        if (node->frozen[i] > 0)
+            (void)kill(node->frozen[i], SIGCONT);
+        node->frozen[i] = 0;
+    }
+}
+
 void node_free(struct node *node)
 {
     char output[1024];
+    node_thaw(node);
     if (node->pid)
         node_stop(node);
     (void)run_command(output, sizeof(output), "rm -rf %s", node->folder);

@@ -1,6 +1,6 @@
 /* A node of real processes for a test: a temporary data directory, free ports, conure-launch with
- * its log in a file. Everything that was started is ended and removed when the test's process ends,
- * however it ends (node_new forks a guardian that outlives a crash). */
+ * its log in a file. What was started ends with the test's process, however that ends: the launcher
+ * dies with it, and the daemons with the launcher. The folder of a test that failed stays. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,13 +8,27 @@
 #include <sys/types.h>
 
 struct node {
+    char id[32];
     char folder[64]; /* holds node.yaml, launch.log and data/ */
     char config[96];
     char log[96];
     char data[96];
-    char url[64]; /* http://127.0.0.1:PORT */
+    char url[64];          /* http://HOST:PORT */
+    char raft_address[64]; /* HOST:PORT */
     uint16_t http_port, raft_port;
-    pid_t pid; /* of conure-launch; 0: not running */
+    int namespace_fd; /* of the network it runs in; 0: the test's own */
+    pid_t pid;        /* of conure-launch; 0: not running */
+    pid_t frozen[4];  /* stopped by node_freeze; 0: none */
+};
+
+/* What makes one node another than the next; zeros for the usual. */
+struct node_options {
+    const char *id;                /* node1 */
+    const char *host;              /* 127.0.0.1 */
+    const char *http_addr;         /* as it stands in node.yaml: HOST:PORT */
+    uint16_t http_port, raft_port; /* free ones */
+    int namespace_fd;              /* the test's own network */
+    const char *more;              /* lines of node.yaml behind these; none */
 };
 
 /* Milliseconds of a monotonic clock. */
@@ -38,15 +52,26 @@ const char *binary(const char *name);
 void node_pause(void); /* 5 ms between two looks at a condition */
 void node_fail(const struct node *node, const char *file, int line, const char *what)
     __attribute__((noreturn));
+/* What node_fail is to print besides, as long as the test runs: the other nodes. */
+void node_on_fail(void (*fn)(void *context), void *context);
+/* The log's last lines, on stderr. */
+void node_print_log(const struct node *node, unsigned lines);
 
 /* Makes folder and node.yaml (with `more` behind the usual lines); starts nothing. */
 void node_new(struct node *node, const char *more);
-/* Starts conure-launch and waits until /readyz says 200. */
+void node_new_with(struct node *node, const struct node_options *options);
+/* Starts conure-launch. */
+void node_launch(struct node *node);
+/* The same, and waits until /readyz says 200. */
 void node_start(struct node *node);
 /* SIGTERM; waits for exit 0 and that none of the daemons is left. */
 void node_stop(struct node *node);
 /* kill -9 of the launcher and all daemons. */
 void node_kill_all(struct node *node);
+/* SIGSTOP of the launcher and all daemons, and SIGCONT: a machine that stands still. The node must
+ * be whole when it is frozen; killing it thaws it first. */
+void node_freeze(struct node *node);
+void node_thaw(struct node *node);
 /* Stops what runs and removes the folder. */
 void node_free(struct node *node);
 
