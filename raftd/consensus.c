@@ -111,12 +111,17 @@ static void consensus_tell(struct consensus *consensus)
     }
     for (uint32_t i = 0; i < update->reads_count; i++)
         options->on_read(options->context, update->reads[i], update->read_index);
+    bool awaits_commands = update->append.count && update->append.kind == RAFT_COMMAND;
+    assert(awaits_commands || log_last_index(consensus->log) == consensus->raft.terms.last_index);
+    consensus->is_deciding = false;
 }
 
 /* Up to what must be durable or in the log before the rest (raft.h, 1 and 2). */
 static void consensus_decide(struct consensus *consensus, struct raft_event *event)
 {
     struct raft_update *update = &consensus->update;
+    assert(!consensus->is_deciding);
+    consensus->is_deciding = true;
     event->random = consensus_random(consensus);
     raft_step(&consensus->raft, event, update);
     if (update->hard_state_changed)
@@ -442,6 +447,13 @@ void consensus_hold(struct consensus *consensus, uint64_t index)
 
 void consensus_flush(struct consensus *consensus)
 {
+    if (consensus->persisted_index) {
+        struct raft_event event = {.type = RAFT_ON_PERSISTED,
+                                   .index = consensus->persisted_index,
+                                   .term = consensus->persisted_term};
+        consensus->persisted_index = 0;
+        consensus_step(consensus, event);
+    }
     if (consensus->log)
         log_flush(consensus->log);
     if (!consensus->members_changed)

@@ -22,9 +22,13 @@
 static void on_durable(void *context, uint64_t index, uint64_t term)
 {
     struct consensus *consensus = context;
-    if (consensus->phase >= PHASE_RUNNING)
+    if (consensus->is_deciding) { /* truncating waits for the writer */
+        consensus->persisted_index = index;
+        consensus->persisted_term = term;
+    } else if (consensus->phase >= PHASE_RUNNING) {
         consensus_step(consensus, (struct raft_event){
                                       .type = RAFT_ON_PERSISTED, .index = index, .term = term});
+    }
 }
 
 static void on_log_failed(void *context, int code)
