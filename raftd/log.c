@@ -592,6 +592,13 @@ static struct segment *log_segment_of(struct log *log, uint64_t index)
     return segment;
 }
 
+/* From here on entries are in memory, and perhaps not yet in a file. */
+static uint64_t log_kept_from(const struct log *log)
+{
+    const struct batch *first = log->kept_first ? log->kept_first : log->collecting;
+    return first ? first->first_index : log->last_index + 1;
+}
+
 static int read_from_file(struct log *log, uint64_t *index, uint64_t last, log_visit_fn *fn,
                           void *context, bool *go_on)
 {
@@ -619,8 +626,9 @@ int log_read(struct log *log, uint64_t index, uint64_t last, log_visit_fn *fn, v
     assert(index >= log_first_index(log) && last <= log->last_index);
     while (index <= last && go_on && !code) {
         const struct batch *batch = log_kept(log, index);
+        uint64_t last_in_file = log_kept_from(log) - 1 < last ? log_kept_from(log) - 1 : last;
         code = batch ? read_from_batch(batch, &index, last, fn, context, &go_on)
-                     : read_from_file(log, &index, last, fn, context, &go_on);
+                     : read_from_file(log, &index, last_in_file, fn, context, &go_on);
     }
     return code;
 }
