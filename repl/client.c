@@ -2,6 +2,7 @@
 
 #include "clock.h"
 
+#include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,10 +27,47 @@ void client_close(struct client *client)
     buffer_free(&client->answer.body);
 }
 
-static bool is_redirect(const struct exchange_answer *answer)
+/* ---- whom a server sends us to ---- */
+
+/* A node in follower_mode conflict does not redirect, but it names the leader. */
+static void append_leader_url(const struct exchange_answer *answer, struct buffer *into)
 {
-    return (answer->status == 307 || answer->status == 308) && answer->location[0];
+    cJSON *problem = cJSON_ParseWithLength((const char *)answer->body.bytes, answer->body.length);
+    const char *url = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(problem, "leader_url"));
+    if (url)
+        buffer_append(into, url, strlen(url));
+    cJSON_Delete(problem);
 }
+
+/* Where the answer sends us, or nothing. */
+static void find_next(const struct exchange_answer *answer, const char *path, struct buffer *into)
+{
+    if (answer->status == 307 || answer->status == 308)
+        buffer_append(into, answer->location, strlen(answer->location));
+    else if (answer->status == 409)
+        append_leader_url(answer, into);
+    if (answer->status == 409 && into->length > 0)
+        buffer_append(into, path, strlen(path));
+    if (into->length > 0)
+        buffer_append(into, "", 1);
+}
+
+/* Changes `url` to what the answer sends us to. False: to nobody. -EINVAL in *ret_code: to a bad
+ * URL. */
+static bool follow(const struct attempt *attempt, char url[REPL_URL_BYTES_MAX], int *ret_code)
+{
+    char next[REPL_URL_BYTES_MAX];
+    struct buffer location = {0};
+    find_next(&attempt->client->answer, attempt->request->path, &location);
+    bool is_sent_on = location.length > 0;
+    *ret_code = is_sent_on ? url_resolve(url, (const char *)location.bytes, next) : 0;
+    if (is_sent_on && !*ret_code)
+        strcpy(url, next);
+    buffer_free(&location);
+    return is_sent_on;
+}
+
+/* ---- asking ---- */
 
 /* One exchange within the time left. With no time left nothing is sent. */
 static enum outcome attempt_exchange(struct attempt *attempt, const char *url)
@@ -50,12 +88,12 @@ static enum outcome attempt_exchange(struct attempt *attempt, const char *url)
     return exchange_run(attempt->client->exchange, &one, &attempt->client->answer, attempt->error);
 }
 
-/* Asks one server, and whom it sends us to. A redirect says that nothing was applied, so to follow
- * it sends nothing twice. */
+/* Asks one server, and whom it sends us to. Being sent on says that nothing was applied, so to
+ * follow sends nothing twice. */
 static enum outcome attempt_server(struct attempt *attempt, const char *server)
 {
-    char url[REPL_URL_BYTES_MAX], next[REPL_URL_BYTES_MAX];
-    struct exchange_answer *answer = &attempt->client->answer;
+    char url[REPL_URL_BYTES_MAX];
+    int code;
     int length = snprintf(url, sizeof(url), "%s%s", server, attempt->request->path);
     if (length < 0 || (size_t)length >= sizeof(url)) {
         (void)error_set(attempt->error, 0, "the key is too long for a URL");
@@ -63,13 +101,12 @@ static enum outcome attempt_server(struct attempt *attempt, const char *server)
     }
     for (unsigned redirects = 0; redirects <= REPL_REDIRECTS_MAX; redirects++) {
         enum outcome outcome = attempt_exchange(attempt, url);
-        if (outcome != OUTCOME_ANSWERED || !is_redirect(answer))
+        if (outcome != OUTCOME_ANSWERED || !follow(attempt, url, &code))
             return outcome;
-        if (url_resolve(url, answer->location, next)) {
+        if (code) {
             (void)error_set(attempt->error, 0, "%s: redirected to a bad URL", server);
             return OUTCOME_NOT_SENT;
         }
-        strcpy(url, next);
     }
     (void)error_set(attempt->error, 0, "%s: redirected too often", server);
     return OUTCOME_NOT_SENT;

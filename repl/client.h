@@ -17,8 +17,9 @@ struct client_request {
     const char *body; /* NULL: none */
     size_t body_bytes;
     bool is_write;
-    const struct url_servers *servers;
-    uint64_t timeout_ms; /* for all of it */
+    bool is_change;                    /* of members or leader: 502 is about the other node */
+    const struct url_servers *servers; /* NULL: the options' (ask.h) */
+    uint64_t timeout_ms;               /* for all of it; 0: as above */
 };
 
 /* -ENOMEM if libcurl cannot be set up. `interrupted`: see exchange_new. */

@@ -1,7 +1,8 @@
 #include "command.h"
 
+#include "ask.h"
 #include "config.h"
-#include "outcome.h"
+#include "members.h"
 #include "session.h"
 
 #include <cjson/cJSON.h>
@@ -19,62 +20,7 @@ struct command {
     command_fn *fn;
 };
 
-#define COMPLAIN(invocation, exit_code, ...)                                                       \
-    session_complain((invocation)->session, (invocation)->words[0].bytes, exit_code, __VA_ARGS__)
-
-/* ---- asking ---- */
-
-static int show(const struct invocation *invocation, struct buffer *text)
-{
-    bool written = display_write(text);
-    buffer_free(text);
-    if (!written)
-        return COMPLAIN(invocation, EXIT_CODE_FAILURE, "cannot write to standard output");
-    return EXIT_CODE_OK;
-}
-
-/* An error's status, and its "detail" (or "title") if the body is such JSON. */
-static int complain_about_status(const struct invocation *invocation, bool is_write)
-{
-    const struct exchange_answer *answer = &invocation->session->client.answer;
-    cJSON *problem = cJSON_ParseWithLength((const char *)answer->body.bytes, answer->body.length);
-    const char *detail = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(problem, "detail"));
-    if (!detail || !detail[0])
-        detail = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(problem, "title"));
-    if (!detail || !detail[0])
-        detail = answer->status == 404 ? "not found" : "the server refused";
-    bool unknown = outcome_is_unknown(answer->status, is_write);
-    int exit_code =
-        COMPLAIN(invocation, outcome_exit_code(answer->status), "%s%.400s (HTTP %ld)",
-                 unknown ? "outcome unknown, it may or may not have been applied: " : "", detail,
-                 answer->status);
-    cJSON_Delete(problem);
-    return exit_code;
-}
-
-/* Sends the request; complains unless the answer is a success. Returns the exit code. */
-static int ask(const struct invocation *invocation, struct client_request *request)
-{
-    struct error error = {""};
-    request->servers = &invocation->options->servers;
-    request->timeout_ms = invocation->options->timeout_ms;
-    switch (client_call(&invocation->session->client, request, &error)) {
-    case CLIENT_ANSWERED:
-        if (outcome_exit_code(invocation->session->client.answer.status) == EXIT_CODE_OK)
-            return EXIT_CODE_OK;
-        return complain_about_status(invocation, request->is_write);
-    case CLIENT_UNAVAILABLE:
-        return COMPLAIN(invocation, EXIT_UNAVAILABLE, "unavailable: %s", error.text);
-    case CLIENT_UNKNOWN:
-        return COMPLAIN(invocation, EXIT_UNAVAILABLE,
-                        "outcome unknown, it may or may not have been applied: %s", error.text);
-    case CLIENT_INTERRUPTED:
-        return COMPLAIN(invocation, EXIT_CODE_FAILURE, "interrupted");
-    case CLIENT_FAILED:
-        break;
-    }
-    return COMPLAIN(invocation, EXIT_CODE_FAILURE, "%s", error.text);
-}
+/* ---- keys ---- */
 
 /* As ask, for /kv and the key that is the first operand. */
 static int ask_about_key(const struct invocation *invocation, struct client_request *request)
@@ -236,6 +182,11 @@ static const struct command table[] = {
     {"get", "KEY [--stale]", "print the value of a key", 1, 1, command_get},
     {"delete", "KEY", "remove a key, if it is there", 1, 1, command_delete},
     {"status", "", "what the node says about itself and its leader", 0, 0, command_status},
+    {"members", "", "who belongs to the cluster", 0, 0, command_members},
+    {"join", "ID ADDR", "add the node ID, whose raft address is ADDR, to the cluster", 2, 2,
+     command_join},
+    {"remove", "ID", "remove a node from the cluster", 1, 1, command_remove},
+    {"transfer", "[ID]", "let another node lead", 0, 1, command_transfer},
     {"help", "[COMMAND]", "show this", 0, 1, command_help},
     {"exit", "", "leave", 0, 0, command_exit},
 };
@@ -269,7 +220,7 @@ static int fail_unknown(const struct invocation *invocation, const struct word *
 static void append_usage(const struct command *command, struct buffer *into)
 {
     char line[160];
-    snprintf(line, sizeof(line), "  %-6s %-20s  %s\n", command->name, command->usage,
+    snprintf(line, sizeof(line), "  %-8s %-20s  %s\n", command->name, command->usage,
              command->help);
     display_append_text(into, line);
 }

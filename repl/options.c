@@ -70,7 +70,10 @@ static const struct option table[] = {
      "nodes to ask, the next where one is not available\n"
      "                       (default " DEFAULT_SERVER ")",
      set_server},
-    {"--timeout", NULL, "DURATION", "for one command, all in all (default 10s)", set_timeout},
+    {"--timeout", NULL, "DURATION",
+     "for one command, all in all\n"
+     "                       (default 10s; for join, remove and transfer 75s)",
+     set_timeout},
     {"--stale", NULL, NULL, "get: from any node, perhaps not the latest", set_stale},
     {"--json", NULL, NULL, "results as JSON, one line each", set_json},
     {"--raw", NULL, NULL, "values as they are, with no newline, also on a terminal", set_raw},
@@ -86,7 +89,7 @@ static const struct option table[] = {
 
 struct options options_default(void)
 {
-    struct options options = {.timeout_ms = REPL_TIMEOUT_MS, .format = FORMAT_FITTING};
+    struct options options = {.format = FORMAT_FITTING};
     strcpy(options.servers.urls[0], DEFAULT_SERVER);
     options.servers.count = 1;
     return options;

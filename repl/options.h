@@ -12,7 +12,7 @@
 
 struct options {
     struct url_servers servers;
-    uint64_t timeout_ms;
+    uint64_t timeout_ms; /* 0: not given, each command has its own */
     enum display_format format;
     bool stale; /* get: any node's own state */
     bool json;
@@ -21,7 +21,7 @@ struct options {
     bool help, version;
 };
 
-/* http://127.0.0.1:8081, REPL_TIMEOUT_MS. */
+/* http://127.0.0.1:8081. */
 struct options options_default(void);
 
 /* Takes the options out from among the words: behind it words[0 .. *count) are the others, in

@@ -6,11 +6,15 @@ static const struct {
     long status;
     int exit_code;
     bool next; /* another node may do better, and this one promises it did nothing */
-} statuses[] = {
-    {404, EXIT_NOT_FOUND, false},    {409, EXIT_UNAVAILABLE, true}, /* not the leader, and told not
-                                                                       to redirect */
-    {412, EXIT_PRECONDITION, false}, {429, EXIT_UNAVAILABLE, true}, {503, EXIT_UNAVAILABLE, true},
-    {504, EXIT_UNAVAILABLE, false}, /* a write: unknown; a read: it had its time */
+} statuses[] =
+    {
+        {404, EXIT_NOT_FOUND, false},
+        {409, EXIT_CODE_FAILURE, false}, /* refused, with a reason (that of a node which is not the
+                                            leader is followed: client.c) */
+        {412, EXIT_PRECONDITION, false},
+        {429, EXIT_UNAVAILABLE, true},
+        {503, EXIT_UNAVAILABLE, true},
+        {504, EXIT_UNAVAILABLE, false}, /* a write: unknown; a read: it had its time */
 };
 
 #define STATUSES_COUNT (sizeof(statuses) / sizeof(*statuses))

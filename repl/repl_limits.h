@@ -7,6 +7,9 @@
 #define REPL_WORDS_MAX 64u     /* a command has a handful; more: the line is refused */
 #define REPL_REDIRECTS_MAX 5u  /* to the leader is one, an election may add some; then given up */
 #define REPL_TIMEOUT_MS 10000u /* --timeout's default: twice what a node takes for a write */
+/* The same for a change of members or leader, for which a node takes up to LIMIT_MEMBERS_MS_MAX. */
+#define REPL_CHANGE_TIMEOUT_MS 75000u
+#define REPL_PROBE_MS_MAX 3000u /* who is this? A server that does not say is asked last */
 #define REPL_TIMEOUT_MS_MAX 3600000u
 #define REPL_CONNECT_MS_MAX 3000u /* a silent host must leave time for the next server */
 
@@ -20,3 +23,6 @@
 
 #define REPL_HISTORY_LINES_MAX 1000       /* the oldest are forgotten */
 #define REPL_HISTORY_LINE_BYTES_MAX 4096u /* a longer line is not remembered */
+
+_Static_assert(REPL_CHANGE_TIMEOUT_MS > LIMIT_MEMBERS_MS_MAX + 10000u,
+               "who waits for a change gets to know its outcome");

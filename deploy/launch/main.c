@@ -47,7 +47,7 @@ static int fill_standard_descriptors(struct error *error)
 }
 
 /* The daemons lie beside this program: all of them, or nothing is started. */
-static int find_programs(char directory[PATH_MAX], struct error *error)
+static int find_programs(const struct config *config, char directory[PATH_MAX], struct error *error)
 {
     char path[PATH_MAX + 32];
     ssize_t length = readlink("/proc/self/exe", directory, PATH_MAX - 1);
@@ -60,6 +60,9 @@ static int find_programs(char directory[PATH_MAX], struct error *error)
         if (access(path, X_OK) < 0)
             return error_set_errno(error, -errno, "cannot run %s", path);
     }
+    snprintf(path, sizeof(path), "%s/" JOINER_PROGRAM, directory);
+    if (config->seeds_count > 0 && access(path, X_OK) < 0)
+        return error_set_errno(error, -errno, "seeds: cannot run %s", path);
     return 0;
 }
 
@@ -133,7 +136,7 @@ int main(int argc, char **argv)
     plan.flags_count = (unsigned)argc - 1;
     int code = fill_standard_descriptors(&error);
     if (!code)
-        code = find_programs(program_directory, &error);
+        code = find_programs(&config, program_directory, &error);
     plan.directory_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (!code && plan.directory_fd < 0)
         code = error_set_errno(&error, -errno, "cannot open the working directory");

@@ -41,6 +41,7 @@ static void node_start_next(struct node *node)
         if (node->started_count == KINDS_COUNT) {
             node->phase = NODE_RUNNING;
             node_announce(node);
+            joiner_start(&node->joiner);
             return;
         }
         service_event(&node->services[node->started_count++], EVENT_START);
@@ -67,7 +68,8 @@ static void node_stop_next(struct node *node)
             return;
         node->left_count--;
     }
-    loop_stop(node->loop, node->exit_code);
+    if (node->joiner.pid == 0)
+        loop_stop(node->loop, node->exit_code);
 }
 
 void node_stop(struct node *node, int exit_code)
@@ -78,6 +80,7 @@ void node_stop(struct node *node, int exit_code)
     node->exit_code = exit_code;
     node->left_count = KINDS_COUNT;
     inherit_notify("STOPPING=1");
+    joiner_stop(&node->joiner);
     node_drop_waiting(node);
     node_stop_next(node);
 }
@@ -119,6 +122,13 @@ static struct service *node_service_of(struct node *node, pid_t pid)
     return NULL;
 }
 
+static void node_on_joiner_exit(struct node *node, int wait_status)
+{
+    joiner_on_exit(&node->joiner, wait_status);
+    if (node->phase == NODE_STOPPING)
+        node_stop_next(node);
+}
+
 /* Waits for every child, also for strangers: as the first process of a container the launcher
  * inherits orphans. */
 static void node_on_child_signal(void *context, int signal_number)
@@ -131,6 +141,8 @@ static void node_on_child_signal(void *context, int signal_number)
         struct service *service = node_service_of(node, pid);
         if (service)
             service_on_exit(service, wait_status);
+        else if (pid == node->joiner.pid)
+            node_on_joiner_exit(node, wait_status);
     }
 }
 
@@ -183,7 +195,9 @@ static int node_open_services(struct node *node, const struct node_plan *plan, s
         if (code)
             return error_set_errno(error, code, "cannot make a pipe");
     }
-    return 0;
+    int code = joiner_open(&node->joiner, node->loop, &node->output, plan->config,
+                           plan->program_directory, plan->directory_fd);
+    return code ? error_set_errno(error, code, "cannot make a pipe") : 0;
 }
 
 static int node_catch_signals(struct node *node, struct error *error)
@@ -225,6 +239,7 @@ void node_close(struct node *node)
         free(service->plan.argv[0]);
         free((char **)(uintptr_t)service->plan.argv);
     }
+    joiner_close(&node->joiner);
     control_close(&node->control);
     notify_close(&node->notify, node->loop);
 }

@@ -4,6 +4,7 @@
 
 #include "config.h"
 #include "control.h"
+#include "joiner.h"
 #include "kinds.h"
 #include "notify.h"
 #include "output.h"
@@ -22,6 +23,7 @@ struct node {
     struct notify notify;
     struct control control;
     struct service services[KINDS_COUNT];
+    struct joiner joiner;
     enum node_phase phase;
     unsigned started_count; /* NODE_STARTING: services[0 .. started_count) have been started */
     unsigned left_count;    /* NODE_STOPPING: services[0 .. left_count) are still to stop */

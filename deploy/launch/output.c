@@ -32,8 +32,8 @@ static bool output_is_writable(int fd)
 static size_t output_prefix(const struct output *output, const char *name, unsigned colour,
                             char into[PREFIX_BYTES_MAX])
 {
-    static const char *const colours[] = {"\033[36m", "\033[33m", "\033[35m"};
-    const char *on = output->is_terminal ? colours[colour % 3] : "";
+    static const char *const colours[] = {"\033[36m", "\033[33m", "\033[35m", "\033[32m"};
+    const char *on = output->is_terminal ? colours[colour % 4] : "";
     const char *off = output->is_terminal ? "\033[0m" : "";
     char lost[40] = "";
     if (output->lines_lost)

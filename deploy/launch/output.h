@@ -14,6 +14,6 @@ struct output {
 
 struct output output_of(int fd);
 
-/* `colour` tells the daemons apart: 0, 1, 2. */
+/* `colour` tells the daemons apart: 0 to 3. */
 void output_line(struct output *output, const char *name, unsigned colour, const char *line,
                  size_t length);

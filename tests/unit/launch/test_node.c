@@ -30,7 +30,7 @@ static const char *stand_in_name;
 
 static void trace(const char *what)
 {
-    char line[128];
+    char line[600];
     int fd = open("trace", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     int length = snprintf(line, sizeof(line), "%s %s\n", what, stand_in_name);
     if (write(fd, line, (size_t)length) != length)
@@ -66,10 +66,31 @@ static void stand_in_inspect(void)
         trace("shared-group");
 }
 
+/* conure-repl, asked to join. */
+static int stand_in_joiner(int argc, char **argv)
+{
+    char mode[32] = "", line[512];
+    stand_in_name = "join";
+    if (argc != 6 || chdir(getenv("TEST_DATA_DIR")) < 0)
+        return 99;
+    stand_in_inspect();
+    snprintf(line, sizeof(line), "%s %s %s %s %s by", argv[1], argv[2], argv[3], argv[4], argv[5]);
+    FILE *file = fopen("conure-repl.mode", "re");
+    if (file && fscanf(file, "%31s", mode) != 1)
+        return 98;
+    trace(line);
+    fprintf(stderr, "cannot join\n");
+    while (!strcmp(mode, "hang"))
+        pause();
+    return atoi(mode);
+}
+
 static int stand_in(int argc, char **argv)
 {
     char path[64], mode[32] = "";
     stand_in_name = argv[0] + strlen("conure-");
+    if (!strcmp(stand_in_name, "repl"))
+        return stand_in_joiner(argc, argv);
     if (argc != 3 || strcmp(argv[1], "--data-dir") || chdir(argv[2]) < 0)
         return 99; /* the test's flags did not arrive as they were */
     stand_in_inspect();
@@ -108,6 +129,8 @@ static void make_stand_ins(void)
         snprintf(link, sizeof(link), "%s/%s", program_directory, kinds[i].program);
         ck_assert_int_eq(symlink(self, link), 0);
     }
+    snprintf(link, sizeof(link), "%s/" JOINER_PROGRAM, program_directory);
+    ck_assert_int_eq(symlink(self, link), 0);
 }
 
 /* A data directory, and the launcher's stderr in a pipe. */
@@ -121,13 +144,18 @@ static void setup(void)
     ck_assert_msg(datadir_enter(data_dir, &error) == 0, "%s", error.text);
 }
 
-static void set_mode(unsigned place, const char *mode)
+static void set_program_mode(const char *program, const char *mode)
 {
     char path[64];
-    snprintf(path, sizeof(path), "%s.mode", kinds[place].program);
+    snprintf(path, sizeof(path), "%s.mode", program);
     FILE *file = fopen(path, "we");
     fputs(mode, file);
     fclose(file);
+}
+
+static void set_mode(unsigned place, const char *mode)
+{
+    set_program_mode(kinds[place].program, mode);
 }
 
 static void open_node(void)
@@ -448,6 +476,121 @@ START_TEST(test_node_rude_callers_are_bounded_and_harmless)
 }
 END_TEST
 
+/* ---- joining through seeds ---- */
+
+static const char joining[] = "--server http://a:1,http://b:2 join n 10.0.0.2:7002 by join\n";
+
+static void setup_seeds(const char *mode)
+{
+    setup();
+    setenv("TEST_DATA_DIR", data_dir, 1);
+    strcpy(config.seeds[0], "http://a:1");
+    strcpy(config.seeds[1], "http://b:2");
+    config.seeds_count = 2;
+    strcpy(config.raft_advertise_address.host, "10.0.0.2");
+    config.raft_advertise_address.port = 7002;
+    set_program_mode(JOINER_PROGRAM, mode);
+}
+
+static unsigned joins_count(void)
+{
+    unsigned count = 0;
+    for (const char *at = read_trace(); (at = strstr(at, joining)); at++)
+        count++;
+    return count;
+}
+
+static void daemon_pids(pid_t pids[KINDS_COUNT])
+{
+    for (unsigned i = 0; i < KINDS_COUNT; i++)
+        pids[i] = node.services[i].pid;
+}
+
+START_TEST(test_node_joins_through_its_seeds_once_it_runs)
+{
+    setup_seeds("0");
+    open_node();
+    TURN_UNTIL(node.phase == NODE_RUNNING && node.joiner.tries > 0 && !node.joiner.pid);
+    ck_assert_ptr_nonnull(strstr(read_trace(), "start httpd\n--server"));
+    ck_assert_uint_eq(joins_count(), 1);
+    ck_assert(!node.joiner.wanted && !node.joiner.timer.place);
+    const char *log = read_text(log_fds[0]);
+    ck_assert_ptr_nonnull(strstr(log, "join     | cannot join\n"));
+    ck_assert_ptr_nonnull(strstr(log, "event=joined tries=1"));
+    teardown();
+}
+END_TEST
+
+START_TEST(test_node_joining_is_tried_again_and_leaves_the_daemons_alone)
+{
+    pid_t before[KINDS_COUNT], after[KINDS_COUNT];
+    setup_seeds("5");
+    open_node();
+    TURN_UNTIL(node.phase == NODE_RUNNING);
+    daemon_pids(before);
+    TURN_UNTIL(node.joiner.tries == 3);
+    set_program_mode(JOINER_PROGRAM, "0");
+    TURN_UNTIL(!node.joiner.wanted);
+    ck_assert_uint_eq(joins_count(), node.joiner.tries);
+    daemon_pids(after);
+    ck_assert_mem_eq(before, after, sizeof(before));
+    const char *log = read_text(log_fds[0]);
+    ck_assert_ptr_nonnull(
+        strstr(log, "event=join_retry tries=1 reason=\"exited with code 5\" backoff_ms="));
+    teardown();
+}
+END_TEST
+
+START_TEST(test_node_joining_itself_is_given_up)
+{
+    setup_seeds("2");
+    open_node();
+    TURN_UNTIL(node.phase == NODE_RUNNING && !node.joiner.wanted);
+    ck_assert_uint_eq(joins_count(), 1);
+    ck_assert_ptr_nonnull(strstr(read_text(log_fds[0]), "event=join_given_up"));
+    ck_assert_int_eq(node.phase, NODE_RUNNING);
+    teardown();
+}
+END_TEST
+
+START_TEST(test_node_stops_while_it_joins)
+{
+    setup_seeds("hang");
+    open_node();
+    TURN_UNTIL(joins_count() == 1);
+    raise(SIGTERM);
+    TURN_UNTIL(all_stopped() && !node.joiner.pid);
+    ck_assert_int_eq(loop_run(loop), 0);
+    ck_assert_uint_eq(joins_count(), 1);
+    teardown();
+}
+END_TEST
+
+/* A join that is killed from outside is one that failed. */
+START_TEST(test_node_killed_join_is_tried_again)
+{
+    setup_seeds("hang");
+    open_node();
+    TURN_UNTIL(joins_count() == 1);
+    set_program_mode(JOINER_PROGRAM, "0");
+    kill(node.joiner.pid, SIGKILL);
+    TURN_UNTIL(!node.joiner.wanted);
+    ck_assert_uint_eq(node.joiner.tries, 2);
+    teardown();
+}
+END_TEST
+
+START_TEST(test_node_without_seeds_joins_nobody)
+{
+    setup();
+    open_node();
+    TURN_UNTIL(node.phase == NODE_RUNNING);
+    ck_assert_int_eq(node.joiner.pid, 0);
+    ck_assert_ptr_null(strstr(read_trace(), "--server"));
+    teardown();
+}
+END_TEST
+
 /* ---- the launcher dies ---- */
 
 START_TEST(test_node_killed_launcher_takes_its_daemons_along)
@@ -487,6 +630,10 @@ UNIT_MAIN("launch/node", test_node_starts_in_order_and_stops_in_reverse,
           test_node_slow_daemon_is_warned_about_and_left_alone,
           test_node_commands_are_answered_when_the_daemon_rests, test_node_status_names_all_daemons,
           test_node_rude_callers_are_bounded_and_harmless,
+          test_node_joins_through_its_seeds_once_it_runs,
+          test_node_joining_is_tried_again_and_leaves_the_daemons_alone,
+          test_node_joining_itself_is_given_up, test_node_stops_while_it_joins,
+          test_node_killed_join_is_tried_again, test_node_without_seeds_joins_nobody,
           test_node_killed_launcher_takes_its_daemons_along)
 #undef main
 

@@ -1,0 +1,16 @@
+/* What commands share: asking the cluster, showing a result, complaining. */
+#pragma once
+
+#include "client.h"
+#include "command.h"
+#include "session.h"
+
+#define COMPLAIN(invocation, exit_code, ...)                                                       \
+    session_complain((invocation)->session, (invocation)->words[0].bytes, exit_code, __VA_ARGS__)
+
+/* Sends the request; complains unless the answer is a success. Returns the exit code. Servers and
+ * timeout are the options' where the request has none. */
+int ask(const struct invocation *invocation, struct client_request *request);
+
+/* Writes the text to stdout and frees it. Returns the exit code. */
+int show(const struct invocation *invocation, struct buffer *text);
