@@ -148,11 +148,12 @@ static unsigned choose_target(struct chaos *chaos)
 }
 
 /* A write that was called after `since_ns` is acknowledged, by now. */
-static void wait_served(struct chaos *chaos, uint64_t since_ns)
+static unsigned wait_served(struct chaos *chaos, uint64_t since_ns)
 {
     CLUSTER_WAIT(&chaos->cluster, crowd_writes_since(chaos->crowd, since_ns) > 0, SERVES_MS_MAX);
     unsigned ms = (unsigned)((crowd_now_ns() - since_ns) / 1000000u);
     chaos->slowest_ms = ms > chaos->slowest_ms ? ms : chaos->slowest_ms;
+    return ms;
 }
 
 static void pass_time(struct chaos *chaos, unsigned ms_min, unsigned ms_max)
@@ -167,18 +168,20 @@ static void strike(struct chaos *chaos, unsigned number)
     const struct blow *blow = choose_blow(chaos);
     bool majority_stands = blow->leaves_majority && (chaos->cluster.count > 2 || !blow->heal);
     chaos->target = choose_target(chaos);
-    fprintf(stderr, "%3u %s: %s%s\n", number, chaos->cluster.nodes[chaos->target].id, blow->name,
-            cluster_leader(&chaos->cluster) == (int)chaos->target ? " (leads)" : "");
+    fprintf(stderr, "%3u %s%s: %s", number, chaos->cluster.nodes[chaos->target].id,
+            cluster_leader(&chaos->cluster) == (int)chaos->target ? " (leads)" : "", blow->name);
     uint64_t struck_ns = crowd_now_ns();
     blow->strike(chaos);
     if (majority_stands)
-        wait_served(chaos, struck_ns);
+        fprintf(stderr, ", a write after %u ms", wait_served(chaos, struck_ns));
     if (blow->heal) {
         pass_time(chaos, 0, 2500);
         blow->heal(chaos);
-        wait_served(chaos, crowd_now_ns());
+        fprintf(stderr, ", healed, a write after %u ms", wait_served(chaos, crowd_now_ns()));
     }
+    uint64_t healed_ms = now_ms();
     CLUSTER_WAIT(&chaos->cluster, cluster_is_led(&chaos->cluster), WHOLE_MS_MAX);
+    fprintf(stderr, ", whole after %" PRIu64 " ms\n", now_ms() - healed_ms);
     pass_time(chaos, 0, 500);
 }
 
@@ -238,5 +241,13 @@ START_TEST(test_chaos_one_node_under_kills_stays_linearizable)
 }
 END_TEST
 
+START_TEST(test_chaos_three_nodes_under_kills_freezes_and_partitions_stay_linearizable)
+{
+    run_chaos(&(struct cluster_options){.count = 3, .has_network = true}, is_nightly() ? 200 : 15,
+              is_nightly() ? 3600000 : 90000);
+}
+END_TEST
+
 UNIT_MAIN_WITHIN(is_nightly() ? 7000 : 280, "chaos",
-                 test_chaos_one_node_under_kills_stays_linearizable)
+                 test_chaos_one_node_under_kills_stays_linearizable,
+                 test_chaos_three_nodes_under_kills_freezes_and_partitions_stay_linearizable)

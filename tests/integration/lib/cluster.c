@@ -73,8 +73,12 @@ void cluster_start(struct cluster *cluster)
 {
     for (unsigned i = 0; i < cluster->count; i++)
         node_launch(&cluster->nodes[i]);
-    for (unsigned i = 0; i < cluster->count; i++)
-        CLUSTER_WAIT(cluster, node_is_ready(&cluster->nodes[i]), CLUSTER_SETTLE_MS);
+    for (unsigned i = 0; i < cluster->count; i++) {
+        CLUSTER_WAIT(cluster,
+                     node_is_ready(&cluster->nodes[i]) || node_has_ended(&cluster->nodes[i]),
+                     CLUSTER_SETTLE_MS);
+        CLUSTER_CHECK(cluster, cluster->nodes[i].pid);
+    }
     for (unsigned i = 1; i < cluster->count; i++)
         cluster_join(cluster, i);
     CLUSTER_WAIT(cluster, cluster_has_voters(cluster, cluster->count), CLUSTER_SETTLE_MS);

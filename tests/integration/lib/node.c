@@ -91,7 +91,7 @@ void node_fail(const struct node *node, const char *file, int line, const char *
         fail_fn(fail_context);
     else
         node_print_log(node, 60);
-    ck_abort_msg("%s:%d: %s (CONURE_BIN=%s CK_RUN_CASE repeats it)", file, line, what,
+    ck_abort_msg("%s:%d: %s (CONURE_BIN=%s and CK_RUN_CASE=NAME repeat it)", file, line, what,
                  getenv("CONURE_BIN"));
 }
 
@@ -204,7 +204,7 @@ bool node_is_ready(const struct node *node)
     return status == 200;
 }
 
-static bool launcher_ended(struct node *node)
+bool node_has_ended(struct node *node)
 {
     int status;
     if (node->pid && waitpid(node->pid, &status, WNOHANG) == node->pid)
@@ -222,7 +222,7 @@ void node_start(struct node *node)
     node_launch(node);
     uint64_t until_ms = now_ms() + READY_MS_MAX;
     while (!node_is_ready(node)) {
-        if (launcher_ended(node))
+        if (node_has_ended(node))
             node_fail(node, __FILE__, __LINE__, "the launcher ended instead of becoming ready");
         if (now_ms() > until_ms)
             node_fail(node, __FILE__, __LINE__, "the node did not become ready");

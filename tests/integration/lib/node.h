@@ -75,6 +75,8 @@ void node_thaw(struct node *node);
 /* Stops what runs and removes the folder. */
 void node_free(struct node *node);
 
+/* The launcher is gone, by itself. */
+bool node_has_ended(struct node *node);
 bool node_is_ready(const struct node *node);
 /* Pid of a daemon as the launcher's status says, 0 if it has none now. */
 pid_t node_daemon_pid(const struct node *node, const char *daemon);
