@@ -168,12 +168,11 @@ static void strike(struct chaos *chaos, unsigned number)
     const struct blow *blow = choose_blow(chaos);
     bool majority_stands = blow->leaves_majority && (chaos->cluster.count > 2 || !blow->heal);
     chaos->target = choose_target(chaos);
-    fprintf(stderr, "%3u %s%s: %s", number, chaos->cluster.nodes[chaos->target].id,
+    fprintf(stderr, "%3u %" PRIu64 " %s%s: %s", number, now_ms(), chaos->cluster.nodes[chaos->target].id,
             cluster_leader(&chaos->cluster) == (int)chaos->target ? " (leads)" : "", blow->name);
-    uint64_t struck_ns = crowd_now_ns();
     blow->strike(chaos);
     if (majority_stands)
-        fprintf(stderr, ", a write after %u ms", wait_served(chaos, struck_ns));
+        fprintf(stderr, ", a write after %u ms", wait_served(chaos, crowd_now_ns()));
     if (blow->heal) {
         pass_time(chaos, 0, 2500);
         blow->heal(chaos);

@@ -326,7 +326,10 @@ void node_free(struct node *node)
     node_thaw(node);
     if (node->pid)
         node_stop(node);
-    (void)run_command(output, sizeof(output), "rm -rf %s", node->folder);
+    if (getenv("CONURE_KEEP"))
+        fprintf(stderr, "%s: %s\n", node->id, node->folder);
+    else
+        (void)run_command(output, sizeof(output), "rm -rf %s", node->folder);
 }
 
 unsigned node_log_count(const struct node *node, const char *a, const char *b, const char *c)

@@ -72,7 +72,7 @@ void node_kill_all(struct node *node);
  * be whole when it is frozen; killing it thaws it first. */
 void node_freeze(struct node *node);
 void node_thaw(struct node *node);
-/* Stops what runs and removes the folder. */
+/* Stops what runs and removes the folder (CONURE_KEEP in the environment: names it). */
 void node_free(struct node *node);
 
 /* The launcher is gone, by itself. */
