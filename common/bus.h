@@ -31,6 +31,8 @@
 #define BUS_STATUS_NOT_GREETED 13u
 #define BUS_STATUS_STALE_EPOCH 14u
 
+#define BUS_REFUSAL_BYTES_MAX 512u /* of a refusal's text, with its NUL; cut */
+
 /* ---- caller ---- */
 
 enum bus_end {
@@ -44,6 +46,8 @@ typedef void bus_reply_fn(void *context, enum bus_end end, uint16_t type, struct
 
 struct bus_client_options {
     struct loop *loop;
+    /* As of the callee. A host name is looked up at each attempt, by threads of nng of which there
+     * are four: names that take a DNS server long to deny slow down other attempts to connect. */
     const char *url;
     const uint8_t *hello; /* body of this caller's HELLO; copied */
     size_t hello_bytes;
@@ -61,8 +65,11 @@ struct bus_client;
 
 int bus_client_new(struct bus_client **ret_client, const struct bus_client_options *options,
                    struct error *error);
-/* Calls in flight end without their callbacks. */
+/* Calls in flight end without their callbacks. NULL is fine. Not from a callback of this client. */
 void bus_client_free(struct bus_client *client);
+/* The same, but first as if the connection were lost: calls in flight end with BUS_PEER_GONE, and
+ * on_down is called if it was up. No callback may free it. */
+void bus_client_retire(struct bus_client *client);
 bool bus_client_is_up(const struct bus_client *client);
 /* True if bus_call would find a free place. Turn-end callbacks look here and else keep their batch.
  */
@@ -79,9 +86,11 @@ int bus_call(struct bus_client *client, uint16_t type, const struct buffer *body
 int bus_cast(struct bus_client *client, uint16_t type, const struct buffer *body);
 /* Bytes queued and not yet given to the kernel. */
 size_t bus_client_unsent_bytes(const struct bus_client *client);
-/* Hangs up and dials anew: for a caller that knows the connection is dead although TCP does not.
- * Not from a callback of this client. */
+/* Drops the connection, if there is one, and dials anew, from the next turn on: for a caller that
+ * knows it is dead although TCP does not. May be called anywhere; on_down follows. */
 void bus_client_reset(struct bus_client *client);
+/* Why the last attempt to connect failed, a negative errno; 0: it did not, or is under way. */
+int bus_client_dial_code(const struct bus_client *client);
 
 /* ---- callee ---- */
 
@@ -103,12 +112,20 @@ struct bus_server_options {
     const char *url;
     uint64_t epoch; /* this process's boot epoch */
     /* A HELLO: 0 to accept, with a number for the peer and the WELCOME's body appended to
-     * `welcome`; else its text is sent in REFUSED. */
+     * `welcome`; else its text is sent in REFUSED. A caller may say HELLO again. */
     int (*on_hello)(void *context, struct wire_reader *body, uint32_t *ret_peer,
                     struct buffer *welcome, struct error *error);
     /* A call from a greeted peer. The reply may come later, or never (the caller's deadline ends
      * it). */
     void (*on_request)(void *context, struct bus_request *request);
+    /* A greeted connection is over, or its caller says HELLO again: the counterpart of each HELLO
+     * that was accepted, except when the server is freed. May be NULL. */
+    void (*on_parted)(void *context, uint32_t peer);
+    /* A greeting was refused, or bytes came that are no frame of this version. May be NULL. */
+    void (*on_refused)(void *context, const char *text);
+    /* A connection on which nothing came for so long is closed: its caller is gone without a trace,
+     * and would hold the place for good. 0: never (a process of this machine leaves traces). */
+    uint64_t silence_ms_max;
     void *context;
 };
 
@@ -119,8 +136,9 @@ struct bus_server_counters {
 
 struct bus_server;
 
-/* Errors: negative errno with a line, for example if the socket's folder cannot be written. A stale
- * socket is replaced. */
+/* ipc://path; a stale socket is replaced. tcp://host:port, an IPv6 host in brackets; a host name is
+ * looked up here and now, its first address counts. Errors: negative errno with a line, for example
+ * if the socket's folder cannot be written, or the address is in use. */
 int bus_server_new(struct bus_server **ret_server, const struct bus_server_options *options,
                    struct error *error);
 void bus_server_free(struct bus_server *server);
@@ -130,4 +148,7 @@ void bus_reply(struct bus_server *server, const struct bus_route *route, uint16_
 /* Answers with FRAME_TYPE_REFUSED: status (u16, a PROTO_STATUS) and one line. */
 void bus_refuse(struct bus_server *server, const struct bus_route *route, uint16_t status,
                 const char *text);
+/* Closes the connections on_hello gave this number, in a later turn: no request comes from them any
+ * more. May be called anywhere. */
+void bus_server_drop(struct bus_server *server, uint32_t peer);
 struct bus_server_counters bus_server_counters(const struct bus_server *server);

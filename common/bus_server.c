@@ -6,6 +6,7 @@
 #include "limits.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define ACCEPT_RETRY_MS 100u /* out of descriptors or memory: asked again */
 
@@ -23,7 +24,7 @@ struct bus_server {
     struct bus_bell bell;
     nng_stream_listener *listener;
     struct bus_transfer accept;
-    struct loop_timer accept_timer;
+    struct loop_timer accept_timer, silence_timer;
     struct link links[LIMIT_BUS_PEERS_MAX];
     uint64_t links_made;
     struct bus_server_counters counters;
@@ -65,13 +66,42 @@ void bus_refuse(struct bus_server *server, const struct bus_route *route, uint16
 
 /* ---- frames ---- */
 
+static void link_close(void *context);
+
+static void link_await_hello(struct link *link)
+{
+    struct loop *loop = link->server->options.loop;
+    loop_timer_set(loop, &link->greeting_timer, loop_now_ms(loop) + LIMIT_GREETING_MS_MAX,
+                   link_close, link);
+}
+
+static void link_part(struct link *link)
+{
+    const struct bus_server_options *options = &link->server->options;
+    if (!link->is_greeted)
+        return;
+    link->is_greeted = false;
+    if (options->on_parted)
+        options->on_parted(options->context, link->peer);
+}
+
+static void server_tell_refusal(const struct bus_server *server, const char *text)
+{
+    if (server->options.on_refused)
+        server->options.on_refused(server->options.context, text);
+}
+
 static void link_on_hello(struct link *link, struct bus_request *request)
 {
     struct bus_server *server = link->server;
     struct buffer welcome = {0};
     struct error error = {""};
+    if (link->is_greeted)
+        link_await_hello(link);
+    link_part(link);
     if (server->options.on_hello(server->options.context, &request->body, &link->peer, &welcome,
                                  &error)) {
+        server_tell_refusal(server, error.text);
         bus_refuse(server, &request->route, BUS_STATUS_BAD_REQUEST, error.text);
     } else {
         link->is_greeted = true;
@@ -112,14 +142,48 @@ static void link_close(void *context)
     struct link *link = context;
     loop_timer_cancel(link->server->options.loop, &link->greeting_timer);
     bus_stream_free(link->stream);
+    link_part(link);
     *link = (struct link){0};
 }
 
-static void link_on_end(void *context, bool is_damaged)
+static void link_on_end(void *context, int damage)
 {
     struct link *link = context;
-    link->server->counters.refused += is_damaged;
+    link->server->counters.refused += damage != 0;
+    if (damage)
+        server_tell_refusal(link->server, frame_outcome_text(damage));
     link_close(link);
+}
+
+void bus_server_drop(struct bus_server *server, uint32_t peer)
+{
+    for (unsigned i = 0; i < LIMIT_BUS_PEERS_MAX; i++)
+        if (server->links[i].is_greeted && server->links[i].peer == peer)
+            bus_stream_give_up(server->links[i].stream);
+}
+
+static bool server_has_links(const struct bus_server *server)
+{
+    for (unsigned i = 0; i < LIMIT_BUS_PEERS_MAX; i++)
+        if (server->links[i].number)
+            return true;
+    return false;
+}
+
+static void server_watch_silence(void *context)
+{
+    struct bus_server *server = context;
+    uint64_t now_ms = loop_now_ms(server->options.loop);
+    uint64_t silence_ms_max = server->options.silence_ms_max;
+    for (unsigned i = 0; i < LIMIT_BUS_PEERS_MAX; i++) {
+        struct link *link = &server->links[i];
+        uint64_t heard_ms = link->is_greeted ? bus_stream_heard_ms(link->stream) : 0;
+        if (heard_ms && now_ms - heard_ms > silence_ms_max)
+            link_close(link);
+    }
+    if (server_has_links(server))
+        loop_timer_set(server->options.loop, &server->silence_timer, now_ms + silence_ms_max / 2,
+                       server_watch_silence, server);
 }
 
 /* A free place, else that of the oldest caller that has not said HELLO. */
@@ -160,8 +224,9 @@ static void link_open(struct bus_server *server, nng_stream *connection)
         return;
     link->server = server;
     link->number = ++server->links_made * LIMIT_BUS_PEERS_MAX + (uint64_t)(link - server->links);
-    loop_timer_set(loop, &link->greeting_timer, loop_now_ms(loop) + LIMIT_GREETING_MS_MAX,
-                   link_close, link);
+    link_await_hello(link);
+    if (server->options.silence_ms_max && !server->silence_timer.place)
+        server_watch_silence(server);
 }
 
 /* ---- accepting ---- */
@@ -199,6 +264,8 @@ static int server_listen(struct bus_server *server)
     int code = bus_transfer_init(&server->accept, &server->bell);
     if (!code)
         code = bus_errno(nng_stream_listener_alloc(&server->listener, server->options.url));
+    if (!code && !strncmp(server->options.url, "tcp", 3))
+        code = bus_errno(nng_stream_listener_set_bool(server->listener, NNG_OPT_TCP_NODELAY, true));
     if (!code)
         code = bus_errno(nng_stream_listener_listen(server->listener));
     if (!code)
@@ -234,6 +301,8 @@ void bus_server_free(struct bus_server *server)
     bus_transfer_end(&server->accept, true);
     nng_stream_listener_free(server->listener);
     loop_timer_cancel(server->options.loop, &server->accept_timer);
+    loop_timer_cancel(server->options.loop, &server->silence_timer);
+    server->options.on_parted = NULL;
     for (unsigned i = 0; i < LIMIT_BUS_PEERS_MAX; i++)
         if (server->links[i].number)
             link_close(&server->links[i]);

@@ -151,8 +151,9 @@ struct bus_stream {
     struct buffer queued;
     struct loop_task flush;
     size_t body_bytes_max;
+    uint64_t heard_ms; /* when bytes came last */
     bool is_over;      /* to be ended, though the peer may live */
-    bool is_damaged;   /* because it sent what is no frame */
+    int damage;        /* because it sent what is no frame: a frame_outcome */
     bool is_paused;    /* no receive is under way: the peer has to read first */
     bool is_mute;      /* a write failed: the peer is gone */
     bool is_last_look; /* a receive failed; what the peer sent before may still be there */
@@ -192,7 +193,8 @@ static size_t stream_parse(struct bus_stream *stream)
         if (!code)
             code = frame_decode(bytes, want, &frame);
         if (code) {
-            stream->is_over = stream->is_damaged = true;
+            stream->is_over = true;
+            stream->damage = code;
             break;
         }
         stream->options.on_frame(stream->options.context, &frame);
@@ -277,6 +279,7 @@ static bool stream_take_received(struct bus_stream *stream)
     if (!bus_transfer_take(&stream->receive, &code))
         return true;
     stream->in.length += nng_aio_count(stream->receive.aio);
+    stream->heard_ms = loop_now_ms(stream->options.loop);
     if (!code)
         stream_go_on(stream);
     else if (!stream->is_last_look)
@@ -294,7 +297,7 @@ void bus_stream_on_ring(struct bus_stream *stream)
         stream_go_on(stream);
     stream_take_sent(stream);
     if (!is_open || stream->is_over)
-        stream->options.on_end(stream->options.context, stream->is_damaged);
+        stream->options.on_end(stream->options.context, stream->damage);
     else if (stream->queued.length || stream->sent < stream->sending.length)
         loop_before_wait(stream->options.loop, &stream->flush, stream_flush, stream);
 }
@@ -309,9 +312,21 @@ void bus_stream_send(struct bus_stream *stream, const struct frame *frame)
     loop_before_wait(stream->options.loop, &stream->flush, stream_flush, stream);
 }
 
-size_t bus_stream_unsent_bytes(const struct bus_stream *stream)
+size_t bus_stream_unsent_bytes(struct bus_stream *stream)
 {
+    stream_take_sent(stream); /* a quiet write may have ended without a ring */
     return stream->queued.length + (stream->sending.length - stream->sent);
+}
+
+uint64_t bus_stream_heard_ms(const struct bus_stream *stream)
+{
+    return stream->is_paused ? 0 : stream->heard_ms;
+}
+
+void bus_stream_give_up(struct bus_stream *stream)
+{
+    stream->is_over = true;
+    bus_bell_ring(stream->options.bell);
 }
 
 void bus_stream_trust(struct bus_stream *stream)
@@ -324,6 +339,7 @@ struct bus_stream *bus_stream_new(const struct bus_stream_options *options)
     struct bus_stream *stream = memory_new_zeroed(1, sizeof(*stream));
     stream->options = *options;
     stream->body_bytes_max = LIMIT_GREETING_BYTES_MAX;
+    stream->heard_ms = loop_now_ms(options->loop);
     if (bus_transfer_init(&stream->receive, options->bell) ||
         bus_transfer_init(&stream->send, options->bell)) {
         bus_stream_free(stream);

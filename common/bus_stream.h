@@ -68,9 +68,10 @@ struct bus_stream_options {
     bool is_callee;
     /* A frame came; it may not free the stream. */
     void (*on_frame)(void *context, const struct frame *frame);
-    /* Once, from bus_stream_on_ring: the peer is gone, or sent what is no frame (`is_damaged`).
-     * After all whole frames that came before. Frees the stream. */
-    void (*on_end)(void *context, bool is_damaged);
+    /* Once, from bus_stream_on_ring: the peer is gone, or sent what is no frame (`damage`, a
+     * frame_outcome; else 0), or was given up. After all whole frames that came before. Frees the
+     * stream. */
+    void (*on_end)(void *context, int damage);
     void *context;
 };
 
@@ -81,7 +82,11 @@ void bus_stream_free(struct bus_stream *stream);
 /* Until then only frames of LIMIT_GREETING_BYTES_MAX are let in: a stranger cannot claim memory. */
 void bus_stream_trust(struct bus_stream *stream);
 /* Bytes of frames not yet given to the kernel. */
-size_t bus_stream_unsent_bytes(const struct bus_stream *stream);
+size_t bus_stream_unsent_bytes(struct bus_stream *stream);
+/* When bytes came last (loop_now_ms); 0 while it does not listen, because the peer has to read. */
+uint64_t bus_stream_heard_ms(const struct bus_stream *stream);
+/* Ends it, in a later turn: nothing is sent or handed on any more. May be called from on_frame. */
+void bus_stream_give_up(struct bus_stream *stream);
 /* Queues a frame (copied). */
 void bus_stream_send(struct bus_stream *stream, const struct frame *frame);
 /* The bell rang: takes what nng finished. */

@@ -34,7 +34,9 @@
 /* Reconnecting to a restarted peer. */
 #define LIMIT_RECONNECT_MS_MIN 10
 #define LIMIT_RECONNECT_MS_MAX 100
-#define LIMIT_DIAL_MS_MAX 2000 /* an address that does not answer */
+#define LIMIT_RECONNECT_TCP_MS_MAX 500 /* a machine that refuses may do so for hours */
+#define LIMIT_DIAL_MS_MAX 2000         /* an address that does not answer */
+#define LIMIT_DIAL_TCP_MS_MAX 1000 /* given up and tried again: a second finds a healed network */
 
 /* Work accepted but not finished. At the limit: BUSY, which httpd answers 503 + Retry-After. */
 #define LIMIT_UNCOMMITTED_BYTES_MAX (64u << 20) /* raftd: proposed, not yet applied */
