@@ -142,6 +142,27 @@ START_TEST(test_log_entries_are_read_back_from_memory_and_after_reopen)
 }
 END_TEST
 
+/* Old ones from the file, new ones from memory: some of these are on their way to the same file. */
+START_TEST(test_log_reading_across_what_is_not_yet_written_goes_on_in_memory)
+{
+    enter_folder();
+    ck_assert_int_eq(open_log(0, 0), 0);
+    for (unsigned i = 0; i < 100; i++)
+        append(1, 50);
+    sync_all();
+    log_forget(log_open_now, 60); /* one batch, or several: as they were written */
+    log_forget(log_open_now, 100);
+    append(1, 50);
+    check_entries(1, 101, 50); /* being collected */
+    log_flush(log_open_now);
+    append(1, 50);
+    check_entries(1, 102, 50); /* being written */
+    sync_all();
+    log_close(log_open_now);
+    leave_folder();
+}
+END_TEST
+
 START_TEST(test_log_rolls_segments_holds_large_entries_and_is_cut)
 {
     uint64_t term = 0;
@@ -382,6 +403,7 @@ END_TEST
 #endif
 
 UNIT_MAIN("log", test_log_entries_are_read_back_from_memory_and_after_reopen,
+          test_log_reading_across_what_is_not_yet_written_goes_on_in_memory,
           test_log_rolls_segments_holds_large_entries_and_is_cut,
           test_log_truncates_anywhere_and_goes_on,
           test_log_tail_torn_anywhere_is_cut_to_whole_entries,
