@@ -23,6 +23,8 @@ struct changes {
     struct raft_server server;
     struct loop_timer deadline;
     struct membership seen; /* newest addresses heard of, by number; `voter` has no meaning */
+    uint64_t looked_index;  /* of the configuration that was last compared with them */
+    bool has_news;          /* they may differ from it */
 };
 
 /* ---- answers ---- */
@@ -310,6 +312,7 @@ void changes_on_seen(struct changes *changes, uint64_t number, const char *raft_
 {
     struct membership *seen = &changes->seen;
     uint32_t place = place_of_number(seen, number);
+    changes->has_news = true;
     if (place == RAFT_MEMBERS_MAX)
         place = 0; /* nodes come and go: any of the oldest */
     else if (place == seen->count)
@@ -319,17 +322,39 @@ void changes_on_seen(struct changes *changes, uint64_t number, const char *raft_
     snprintf(seen->servers[place].http_url, LIMIT_URL_BYTES_MAX, "%s", http_url);
 }
 
+/* A node that listens on every address and was not told which to show can but guess: where others
+ * reach it under a name that leaves its machine, that one is kept. */
+static bool is_local(const char *address)
+{
+    static const char *const names[] = {"127.", "localhost:", "[::1]:", "0.0.0.0:", "[::]:"};
+    for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (!strncmp(address, names[i], strlen(names[i])))
+            return true;
+    return false;
+}
+
+static void take_addresses(struct raft_server *server, const struct raft_server *seen)
+{
+    if (is_local(seen->raft_address) && !is_local(server->raft_address))
+        return;
+    memcpy(server->raft_address, seen->raft_address, sizeof(seen->raft_address));
+    memcpy(server->http_url, seen->http_url, sizeof(seen->http_url));
+}
+
 /* True if a change was proposed. */
 static bool announce_addresses(struct changes *changes)
 {
     struct consensus *consensus = changes->options.consensus;
+    uint64_t index = consensus_membership(consensus)->index;
+    if (!changes->has_news && changes->looked_index == index && index)
+        return false;
     struct membership changed = *consensus_membership(consensus);
+    changes->has_news = false;
+    changes->looked_index = index;
     for (uint32_t i = 0; i < changed.count; i++) {
         const struct raft_server *seen = membership_server(&changes->seen, changed.numbers[i]);
-        if (!seen)
-            continue;
-        memcpy(changed.servers[i].raft_address, seen->raft_address, sizeof(seen->raft_address));
-        memcpy(changed.servers[i].http_url, seen->http_url, sizeof(seen->http_url));
+        if (seen)
+            take_addresses(&changed.servers[i], seen);
     }
     /* a membership that was never written stands in no entry yet */
     bool is_new =
@@ -339,10 +364,11 @@ static bool announce_addresses(struct changes *changes)
                      "reason=\"with them the membership is over %u bytes: shorten raft_addr or "
                      "http_addr\"",
                      LIMIT_CONFIGURATION_BYTES_MAX);
-        changes->seen.count = 0;
         return false;
     }
-    return is_new && consensus_propose_members(consensus, &changed) == RAFT_DONE;
+    bool is_proposed = is_new && consensus_propose_members(consensus, &changed) == RAFT_DONE;
+    changes->has_news = is_new && !is_proposed;
+    return is_proposed;
 }
 
 /* ---- learners ---- */
@@ -358,11 +384,12 @@ static void promote_learner(struct changes *changes)
 {
     struct consensus *consensus = changes->options.consensus;
     const struct raft *raft = consensus_raft(consensus);
-    struct membership changed = *consensus_membership(consensus);
-    for (uint32_t i = 0; i < changed.count; i++) {
-        const struct progress *progress = raft_progress(raft, changed.numbers[i]);
-        if (changed.servers[i].voter || !progress || !has_caught_up(raft, progress))
+    const struct membership *membership = consensus_membership(consensus);
+    for (uint32_t i = 0; i < membership->count; i++) {
+        const struct progress *progress = raft_progress(raft, membership->numbers[i]);
+        if (membership->servers[i].voter || !progress || !has_caught_up(raft, progress))
             continue;
+        struct membership changed = *membership;
         changed.servers[i].voter = true;
         logger_info("promoted", "node_id=%s", changed.servers[i].id);
         (void)consensus_propose_members(consensus, &changed);
