@@ -1,5 +1,6 @@
-/* conure-sim [--seed N] [--seeds N] [--events N] [--twice] [--count] [--verbose]: runs clusters,
- * one for each seed; the seed of a violation replays it. Exits 1 at the first violation. */
+/* conure-sim [--seed N] [--seeds N] [--events N] [--twice] [--count] [--trace] [--verbose]: runs
+ * clusters, one for each seed; the seed of a violation replays it. Exits 1 at the first violation.
+ * --trace prints a hash of all that happened in each: a change that should change nothing shows. */
 #include "cluster.h"
 
 #include <stdio.h>
@@ -8,7 +9,7 @@
 
 struct options {
     uint64_t seed, seeds, events;
-    int twice, verbose, count;
+    int twice, verbose, count, trace;
 };
 
 static int parse(struct options *options, int argc, char **argv)
@@ -24,6 +25,8 @@ static int parse(struct options *options, int argc, char **argv)
             options->twice = 1;
         else if (!strcmp(argv[i], "--count"))
             options->count = 1;
+        else if (!strcmp(argv[i], "--trace"))
+            options->trace = 1;
         else if (!strcmp(argv[i], "--verbose"))
             options->verbose = 1;
         else
@@ -53,6 +56,9 @@ static int run_seed(const struct options *options, uint64_t seed, struct cluster
     total->snapshots += result.snapshots;
     total->changes += result.changes;
     total->transfers += result.transfers;
+    if (options->trace)
+        printf("seed %llu trace %016llx\n", (unsigned long long)seed,
+               (unsigned long long)result.trace);
     if (!result.violation[0])
         return 0;
     printf("seed %llu: %s (event %llu)\n", (unsigned long long)seed, result.violation,
@@ -66,7 +72,7 @@ int main(int argc, char **argv)
     struct cluster_result total = {0};
     if (parse(&options, argc, argv)) {
         fprintf(stderr, "conure-sim: want [--seed N] [--seeds N] [--events N] [--twice] [--count] "
-                        "[--verbose]\n");
+                        "[--trace] [--verbose]\n");
         return 2;
     }
     printf("seeds %llu to %llu\n", (unsigned long long)options.seed,
