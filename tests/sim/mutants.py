@@ -14,112 +14,93 @@ import shutil
 import subprocess
 import sys
 
-# (name, [(file, what stands there, what the bug makes of it)])
+# (name, [(what stands once in the core, however it is broken into lines, what the bug makes of it)])
 MUTANTS = [
     ("vote for an older log", [
-        ("raft.c",
-         "return is_free && is_log_as_new(raft, message);",
+        ("return is_free && is_log_as_new(raft, message);",
          "return is_free;"),
     ]),
     ("vote twice in a term", [
-        ("raft.c",
-         "return is_free && is_log_as_new(raft, message);",
+        ("return is_free && is_log_as_new(raft, message);",
          "(void)is_free; return is_log_as_new(raft, message);"),
     ]),
     ("vote cleared within a term", [
-        ("raft.c",
-         "    if (term > raft->hard_state.term) {\n"
+        ("    if (term > raft->hard_state.term) {\n"
          "        raft->hard_state = (struct raft_hard_state){.term = term};",
          "    if (term >= raft->hard_state.term) {\n"
          "        raft->hard_state = (struct raft_hard_state){.term = term};"),
     ]),
     ("term not made durable", [
-        ("raft.c",
-         "raft->hard_state = (struct raft_hard_state){.term = term};\n"
+        ("raft->hard_state = (struct raft_hard_state){.term = term};\n"
          "        update->hard_state_changed = true;",
          "raft->hard_state = (struct raft_hard_state){.term = term};"),
     ]),
     ("own vote not made durable", [
-        ("raft.c",
-         "raft->self};\n"
+        ("raft->self};\n"
          "    update->hard_state_changed = true;",
          "raft->self};"),
     ]),
     ("given vote not made durable", [
-        ("raft.c",
-         "        update->hard_state_changed || raft->hard_state.vote != message->from;",
+        ("        update->hard_state_changed || raft->hard_state.vote != message->from;",
          "        update->hard_state_changed;"),
     ]),
     ("old-term entry committed by counting (figure 8)", [
-        ("raft.c",
-         "if (index < raft->term_first_index || index <= raft->commit_index)",
+        ("if (index < raft->term_first_index || index <= raft->commit_index)",
          "if (index <= raft->commit_index)"),
     ]),
     ("leader counts itself before its disk", [
-        ("raft.c",
-         "? raft->persisted_index\n"
+        ("? raft->persisted_index\n"
          "                                    : raft->progress[i].match;",
          "? raft->terms.last_index\n"
          "                                    : raft->progress[i].match;"),
     ]),
     ("follower acknowledges before its disk", [
-        ("raft.c",
-         "uint64_t index = raft->verified_index < raft->persisted_index ? raft->verified_index\n"
+        ("uint64_t index = raft->verified_index < raft->persisted_index ? raft->verified_index\n"
          "                                                                  : raft->persisted_index;",
          "uint64_t index = raft->verified_index;"),
     ]),
     ("acknowledges what is not the leader's", [
-        ("raft.c",
-         "uint64_t index = raft->verified_index < raft->persisted_index ? raft->verified_index\n"
+        ("uint64_t index = raft->verified_index < raft->persisted_index ? raft->verified_index\n"
          "                                                                  : raft->persisted_index;",
          "uint64_t index = raft->persisted_index;"),
     ]),
     ("half is a quorum", [
-        ("quorum.h",
-         "return voters / 2 + 1;",
+        ("return voters / 2 + 1;",
          "return voters / 2 + (voters < 3);"),
     ]),
     ("learner counts", [
-        ("raft.c",
-         "        if (raft->configuration.members[i].voter)\n"
+        ("        if (raft->configuration.members[i].voter)\n"
          "            reached[voters++]",
          "            reached[voters++]"),
     ]),
     ("learner leads", [
-        ("raft.c",
-         "    return raft_is_voter(&raft->configuration, raft->self) ||\n",
+        ("    return raft_is_voter(&raft->configuration, raft->self) ||\n",
          "    return raft_progress(raft, raft->self) ||\n"),
     ]),
     ("membership changes before an own-term commit", [
-        ("raft.c",
-         "    } else if (raft->configuration.index > raft->commit_index ||\n"
+        ("    } else if (raft->configuration.index > raft->commit_index ||\n"
          "               !raft_has_committed_own_term(raft)) {",
          "    } else if (raft->configuration.index > raft->commit_index) {"),
     ]),
     ("several membership changes at once", [
-        ("raft.c",
-         "    } else if (raft->configuration.index > raft->commit_index ||\n"
+        ("    } else if (raft->configuration.index > raft->commit_index ||\n"
          "               !raft_has_committed_own_term(raft)) {",
          "    } else if (!raft_has_committed_own_term(raft)) {"),
     ]),
     ("two voters changed in one step", [
-        ("raft.c",
-         "voters_changed(&raft->configuration, wanted) > 1 ||",
+        ("voters_changed(&raft->configuration, wanted) > 1 ||",
          ""),
     ]),
     ("configuration not taken at append", [
-        ("raft.c",
-         "        if (event->entries[i].configuration)\n",
+        ("        if (event->entries[i].configuration)\n",
          "        if (0)\n"),
     ]),
     ("configuration not rolled back", [
-        ("raft.c",
-         "    if (raft->configuration.index >= truncate_from)\n",
+        ("    if (raft->configuration.index >= truncate_from)\n",
          "    if (0 && truncate_from)\n"),
     ]),
     ("leader outside its configuration counts itself", [
-        ("raft.c",
-         "    uint64_t index = voters ? quorum_index(reached, voters) : 0;\n"
+        ("    uint64_t index = voters ? quorum_index(reached, voters) : 0;\n"
          "    if (index < raft->term_first_index",
          "    if (!raft_progress(raft, raft->self) && voters < RAFT_MEMBERS_MAX)\n"
          "        reached[voters++] = raft->persisted_index;\n"
@@ -127,55 +108,46 @@ MUTANTS = [
          "    if (index < raft->term_first_index"),
     ]),
     ("removed server with the newest log never stands", [
-        ("raft.c",
-         "           (raft->configuration.index > raft->commit_index &&",
+        ("           (raft->configuration.index > raft->commit_index &&",
          "           (0 &&"),
     ]),
     ("read before the term's first commit", [
-        ("raft.c",
-         "if (raft->round_is_open || !raft->reads_count || !raft_has_committed_own_term(raft))",
+        ("if (raft->round_is_open || !raft->reads_count || !raft_has_committed_own_term(raft))",
          "if (raft->round_is_open || !raft->reads_count)"),
     ]),
     ("read without a round", [
-        ("raft.c",
-         "if (has_quorum(raft, answered_round)) /* alone */\n"
+        ("if (members_have_quorum(raft, answered_round)) /* alone */\n"
          "        round_close(raft, update);",
          "if (1)\n"
          "        reads_release(raft, raft->round_reads, update), raft->round_is_open = false;"),
     ]),
     ("round used again", [
-        ("raft.c",
-         "        return;\n"
+        ("        return;\n"
          "    raft->round++;\n"
          "    raft->round_is_open = true;",
          "        return;\n"
          "    raft->round_is_open = true;"),
     ]),
     ("messages of an old term count", [
-        ("raft.c",
-         "if (message->term < raft->hard_state.term) {",
+        ("if (message->term < raft->hard_state.term) {",
          "if (0) {"),
     ]),
     ("a newer term does not depose", [
-        ("raft.c",
-         "    if (message->term > raft->hard_state.term || is_leaders)\n",
+        ("    if (message->term > raft->hard_state.term || is_leaders)\n",
          "    if (is_leaders)\n"),
     ]),
     ("entries taken without a look at the one before", [
-        ("raft.c",
-         "    if (message->index <= raft->commit_index)\n"
+        ("    if (message->index <= raft->commit_index)\n"
          "        return true;",
          "    if (message->index <= raft->terms.last_index)\n"
          "        return true;"),
     ]),
     ("conflicting entries kept", [
-        ("raft.c",
-         "             terms_at(&raft->terms, index) != event->entries[known].term))",
+        ("             terms_at(&raft->terms, index) != event->entries[known].term))",
          "             0))"),
     ]),
     ("agreeing entries truncated", [
-        ("raft.c",
-         "    while (known < event->message->count) {\n"
+        ("    while (known < event->message->count) {\n"
          "        uint64_t index = event->message->index + known + 1;\n",
          "    while (known < event->message->count) {\n"
          "        uint64_t index = event->message->index + known + 1;\n"
@@ -183,36 +155,30 @@ MUTANTS = [
          "            break;\n"),
     ]),
     ("truncated entries count as durable", [
-        ("raft.c",
-         "        if (raft->persisted_index >= first)\n"
+        ("        if (raft->persisted_index >= first)\n"
          "            raft->persisted_index = first - 1;\n",
          ""),
     ]),
     ("a write that was overtaken counts", [
-        ("raft.c",
-         "if (terms_at(&raft->terms, event->index) != event->term)",
+        ("if (terms_at(&raft->terms, event->index) != event->term)",
          "if (event->index > raft->terms.last_index)"),
     ]),
     ("commit learned beyond what is known to agree", [
-        ("raft.c",
-         "    if (commit_index > raft->verified_index)\n"
+        ("    if (commit_index > raft->verified_index)\n"
          "        commit_index = raft->verified_index;\n",
          "    if (commit_index > raft->terms.last_index)\n"
          "        commit_index = raft->terms.last_index;\n"),
     ]),
     ("applied before it is durable here", [
-        ("raft.c",
-         "update->apply_index = raft->commit_index < raft->persisted_index ? raft->commit_index\n"
+        ("update->apply_index = raft->commit_index < raft->persisted_index ? raft->commit_index\n"
          "                                                                     : raft->persisted_index;",
          "update->apply_index = raft->commit_index;"),
     ]),
     ("old snapshot installed", [
-        ("raft.c",
-         "return raft->role == RAFT_FOLLOWER && index > raft->commit_index &&\n"
+        ("return raft->role == RAFT_FOLLOWER && index > raft->commit_index &&\n"
          "           terms_at(&raft->terms, index) != term;",
          "return raft->role == RAFT_FOLLOWER && (index || term);"),
-        ("raft.c",
-         "if (event->message->index > raft->commit_index)\n"
+        ("if (event->message->index > raft->commit_index)\n"
          "        return;\n"
          "    update->outcome",
          "if (1)\n"
@@ -220,37 +186,31 @@ MUTANTS = [
          "    update->outcome"),
     ]),
     ("a refusal counts as an acknowledgement", [
-        ("raft.c",
-         "    if (!message->ok) {\n"
+        ("    if (!message->ok) {\n"
          "        (void)progress_on_reject(",
          "    if (0) {\n"
          "        (void)progress_on_reject("),
     ]),
     ("sent is taken for received", [
-        ("progress.c",
-         "        progress->next = last_index + 1;\n",
+        ("        progress->next = last_index + 1;\n",
          "        progress->next = last_index + 1;\n"
          "        progress->match = last_index;\n"),
     ]),
     ("what a new leader knew of members in its last term is kept", [
-        ("progress.c",
-         "        .next = last_index + 1,\n",
+        ("        .next = last_index + 1,\n",
          "        .next = last_index + 1,\n"
          "        .match = progress->match,\n"),
     ]),
     ("a rejection is not followed back", [
-        ("progress.c",
-         "    progress->next = next > progress->match ? next : progress->match + 1;\n",
+        ("    progress->next = next > progress->match ? next : progress->match + 1;\n",
          ""),
     ]),
     ("a lost probe is never sent again", [
-        ("progress.c",
-         "if (progress->stall_ms < stall_ms_max)",
+        ("if (progress->stall_ms < stall_ms_max)",
          "if (1 || stall_ms_max)"),
     ]),
     ("cut forgets the base's term", [
-        ("terms.c",
-         "    terms->base_term = terms->runs[begun - 1].term;\n",
+        ("    terms->base_term = terms->runs[begun - 1].term;\n",
          ""),
     ]),
 ]
@@ -288,15 +248,18 @@ def first_violation(binary, seeds):
 def put_in(mutant, core, copy):
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(core, copy)
-    for file, before, after in mutant[1]:
-        path = os.path.join(copy, file)
-        with open(path) as source:
-            text = source.read()
-        places = re.findall(pattern_of(before), text)
+    texts = {}
+    for file in os.listdir(copy):
+        with open(os.path.join(copy, file)) as source:
+            texts[file] = source.read()
+    for before, after in mutant[1]:
+        places = [(file, place) for file in texts for place in re.findall(pattern_of(before), texts[file])]
         if len(places) != 1:
-            raise RuntimeError(f"does not apply: its text is {len(places)} times in {file}")
-        with open(path, "w") as source:
-            source.write(text.replace(places[0], " " + after + " "))
+            raise RuntimeError(f"does not apply: its text is there {len(places)} times: {before}")
+        file, place = places[0]
+        texts[file] = texts[file].replace(place, " " + after + " ")
+        with open(os.path.join(copy, file), "w") as source:
+            source.write(texts[file])
 
 
 def judge(number, core, sim, lib, work, seeds):
