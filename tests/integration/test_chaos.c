@@ -168,7 +168,8 @@ static void strike(struct chaos *chaos, unsigned number)
     const struct blow *blow = choose_blow(chaos);
     bool majority_stands = blow->leaves_majority && (chaos->cluster.count > 2 || !blow->heal);
     chaos->target = choose_target(chaos);
-    fprintf(stderr, "%3u %" PRIu64 " %s%s: %s", number, now_ms(), chaos->cluster.nodes[chaos->target].id,
+    fprintf(stderr, "%3u %" PRIu64 " %s%s: %s", number, now_ms(),
+            chaos->cluster.nodes[chaos->target].id,
             cluster_leader(&chaos->cluster) == (int)chaos->target ? " (leads)" : "", blow->name);
     blow->strike(chaos);
     if (majority_stands)
@@ -223,6 +224,7 @@ static void run_chaos(const struct cluster_options *options, unsigned blows_max,
             chaos.slowest_ms, crowd_longest_gap_ms(chaos.crowd, began_ns, crowd_now_ns()));
     crowd_check(chaos.crowd);
     cluster_wait_same(&chaos.cluster, WHOLE_MS_MAX);
+    cluster_check_logs(&chaos.cluster);
     check_files(&chaos.cluster);
     crowd_free(chaos.crowd);
     cluster_free(&chaos.cluster);

@@ -44,8 +44,9 @@ void cluster_fail(const struct cluster *cluster, const char *file, int line, con
 
 void cluster_new(struct cluster *cluster, const struct cluster_options *options)
 {
-    *cluster = (struct cluster){.more = options->more};
+    *cluster = (struct cluster){0};
     cluster->has_network = options->has_network && network_open();
+    cluster->has_usual_ports = options->has_usual_ports && network_enter();
     session_open(&cluster->session, cluster->nodes, &cluster->count, REQUEST_MS_MAX);
     session_open(&cluster->pages, cluster->nodes, &cluster->count, PAGE_MS_MAX);
     node_on_fail(print_all, cluster);
@@ -55,7 +56,7 @@ void cluster_new(struct cluster *cluster, const struct cluster_options *options)
 
 unsigned cluster_add(struct cluster *cluster, const char *more)
 {
-    char id[16], host[16];
+    char id[16], host[16], http_addr[16];
     struct node_options options = {.id = id, .more = more};
     ck_assert_uint_lt(cluster->count, CLUSTER_NODES_MAX);
     snprintf(id, sizeof(id), "node%u", cluster->count + 1);
@@ -64,12 +65,17 @@ unsigned cluster_add(struct cluster *cluster, const char *more)
         options.host = host;
         options.http_port = 8081;
         options.raft_port = 7001;
+    } else if (cluster->has_usual_ports) {
+        options.raft_port = (uint16_t)(7001 + cluster->count);
+        options.http_port = (uint16_t)(8081 + cluster->count);
+        snprintf(http_addr, sizeof(http_addr), ":%u", options.http_port);
+        options.http_addr = http_addr;
     }
     node_new_with(&cluster->nodes[cluster->count], &options);
     return cluster->count++;
 }
 
-void cluster_start(struct cluster *cluster)
+void cluster_launch(struct cluster *cluster)
 {
     for (unsigned i = 0; i < cluster->count; i++)
         node_launch(&cluster->nodes[i]);
@@ -79,6 +85,11 @@ void cluster_start(struct cluster *cluster)
                      CLUSTER_SETTLE_MS);
         CLUSTER_CHECK(cluster, cluster->nodes[i].pid);
     }
+}
+
+void cluster_start(struct cluster *cluster)
+{
+    cluster_launch(cluster);
     for (unsigned i = 1; i < cluster->count; i++)
         cluster_join(cluster, i);
     CLUSTER_WAIT(cluster, cluster_has_voters(cluster, cluster->count), CLUSTER_SETTLE_MS);
@@ -244,6 +255,24 @@ void cluster_wait_same(struct cluster *cluster, unsigned wait_ms)
 bool cluster_takes_a_write(struct cluster *cluster, unsigned via)
 {
     return cluster_put(cluster, via, "cluster/probe", "x").status == 200;
+}
+
+void cluster_check_logs(const struct cluster *cluster)
+{
+    for (unsigned i = 0; i < cluster->count; i++) {
+        const struct node *node = &cluster->nodes[i];
+        unsigned restarts = node_log_count(node, "event=child_restart", NULL, NULL);
+        unsigned kills = node_log_count(node, "event=child_restart", "signal 9", NULL);
+        unsigned errors = node_log_count(node, "level=error", NULL, NULL);
+        if (restarts != kills || errors) {
+            char lines[4000];
+            (void)run_command(lines, sizeof(lines),
+                              "grep -nE 'level=error|event=child_restart' %s | grep -v 'signal 9'",
+                              node->log);
+            fprintf(stderr, "%s, by itself:\n%s", node->id, lines);
+        }
+        CLUSTER_CHECK(cluster, restarts == kills && errors == 0);
+    }
 }
 
 /* ---- harming ---- */

@@ -24,16 +24,16 @@ struct cluster {
     struct node nodes[CLUSTER_NODES_MAX];
     bool is_cut_off[CLUSTER_NODES_MAX]; /* by cluster_cut_off or cluster_unplug */
     unsigned count;
-    bool has_network;
-    const char *more;
+    bool has_network, has_usual_ports;
     struct session session; /* the test's own; not for other threads */
     struct session pages;   /* the same for /status and its like, with less patience */
 };
 
 struct cluster_options {
     unsigned count;
-    bool has_network; /* namespaces if they can be had: look at cluster->has_network then */
-    const char *more; /* lines of every node.yaml; must outlive the cluster */
+    bool has_network;     /* namespaces if they can be had: look at cluster->has_network then */
+    bool has_usual_ports; /* 127.0.0.1:7001 and :8081, and so on, if a network can be had */
+    const char *more;     /* lines of every node.yaml */
 };
 
 #define CLUSTER_WAIT(cluster, condition, wait_ms)                                                  \
@@ -59,7 +59,9 @@ void cluster_fail(const struct cluster *cluster, const char *file, int line, con
 void cluster_new(struct cluster *cluster, const struct cluster_options *options);
 /* One node more, made but not started; returns its index. `more` as in node_options. */
 unsigned cluster_add(struct cluster *cluster, const char *more);
-/* Starts all, joins all, and waits until all are voters that know their leader. */
+/* Starts all, each for itself, and waits until they are ready. */
+void cluster_launch(struct cluster *cluster);
+/* The same; joins all, and waits until all are voters that know their leader. */
 void cluster_start(struct cluster *cluster);
 /* Joins a node that runs, through the leader; waits until it is a voter. */
 void cluster_join(struct cluster *cluster, unsigned node);
@@ -98,6 +100,9 @@ bool cluster_is_same(struct cluster *cluster);
 void cluster_wait_same(struct cluster *cluster, unsigned wait_ms);
 /* A PUT through this node is acknowledged. */
 bool cluster_takes_a_write(struct cluster *cluster, unsigned via);
+
+/* No daemon ended by itself, and none reported an error: only what the test did has happened. */
+void cluster_check_logs(const struct cluster *cluster);
 
 /* kill -9 of one daemon; the launcher starts it again. */
 void cluster_kill_daemon(struct cluster *cluster, unsigned node, const char *daemon);

@@ -136,15 +136,20 @@ void node_new(struct node *node, const char *more)
     node_new_with(node, &(struct node_options){.more = more});
 }
 
-static void write_config(const struct node *node, const struct node_options *options)
+void node_configure(const struct node *node, const char *more)
 {
     FILE *file = fopen(node->config, "w");
     ck_assert_ptr_nonnull(file);
     fprintf(file, "node_id: %s\ndata_dir: %s\nraft_addr: %s\nhttp_addr: %s\n%s", node->id,
-            node->data, node->raft_address,
-            options->http_addr ? options->http_addr : node->url + strlen("http://"),
-            options->more ? options->more : "");
+            node->data, node->raft_address, node->http_address, more ? more : "");
     ck_assert_int_eq(fclose(file), 0);
+}
+
+void node_wipe(const struct node *node)
+{
+    char output[256];
+    ck_assert_int_eq(node->pid, 0);
+    ck_assert_int_eq(run_command(output, sizeof(output), "rm -rf %s", node->data), 0);
 }
 
 void node_new_with(struct node *node, const struct node_options *options)
@@ -161,7 +166,9 @@ void node_new_with(struct node *node, const struct node_options *options)
     snprintf(node->data, sizeof(node->data), "%s/data", node->folder);
     snprintf(node->url, sizeof(node->url), "http://%s:%u", host, node->http_port);
     snprintf(node->raft_address, sizeof(node->raft_address), "%s:%u", host, node->raft_port);
-    write_config(node, options);
+    snprintf(node->http_address, sizeof(node->http_address), "%s",
+             options->http_addr ? options->http_addr : node->url + strlen("http://"));
+    node_configure(node, options->more);
 }
 
 /* The launcher dies with the test, and the daemons with the launcher. */

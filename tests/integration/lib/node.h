@@ -15,6 +15,7 @@ struct node {
     char data[96];
     char url[64];          /* http://HOST:PORT */
     char raft_address[64]; /* HOST:PORT */
+    char http_address[64]; /* as node.yaml has it */
     uint16_t http_port, raft_port;
     int namespace_fd; /* of the network it runs in; 0: the test's own */
     pid_t pid;        /* of conure-launch; 0: not running */
@@ -60,6 +61,10 @@ void node_print_log(const struct node *node, unsigned lines);
 /* Makes folder and node.yaml (with `more` behind the usual lines); starts nothing. */
 void node_new(struct node *node, const char *more);
 void node_new_with(struct node *node, const struct node_options *options);
+/* Writes node.yaml again, with other lines behind the usual ones. */
+void node_configure(const struct node *node, const char *more);
+/* The whole data directory goes, as with a new disk. The node does not run. */
+void node_wipe(const struct node *node);
 /* Starts conure-launch. */
 void node_launch(struct node *node);
 /* The same, and waits until /readyz says 200. */
