@@ -375,6 +375,9 @@ static int answer_invite(struct consensus *consensus, const struct invite *invit
         state->install.is_pending ? state->install.cluster_id : state->identity.cluster_id;
     if (strcmp(invite->node_id, consensus->options.config->node_id))
         return refuse(invited, PROTO_STATUS_REFUSED, "it is a node of another name");
+    if (invite->number && invite->number != state->identity.number)
+        return refuse(invited, PROTO_STATUS_REFUSED,
+                      "it is a member with another disk than this one: remove it first");
     if (state->identity.number && !memcmp(cluster_id, invite->cluster_id, 16))
         return 0; /* it belongs there already */
     bool may_enter = is_blank(consensus), may_change = is_pristine(consensus);

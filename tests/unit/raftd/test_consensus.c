@@ -273,7 +273,12 @@ START_TEST(test_consensus_pristine_node_gives_its_cluster_up_and_one_with_data_d
     uint64_t number = self();
     ck_assert_uint_eq(invite(cluster, "node9").status, PROTO_STATUS_REFUSED);
     ck_assert(consensus_is_running(consensus));
-    struct invited invited = invite(cluster, "node2");
+    struct invite wiped = {.number = number + 1, .node_id = "node2"}; /* it was a member once */
+    struct invited invited;
+    consensus_invited(consensus, &wiped, &invited);
+    ck_assert_uint_eq(invited.status, PROTO_STATUS_REFUSED);
+    ck_assert(consensus_is_running(consensus));
+    invited = invite(cluster, "node2");
     ck_assert_uint_eq(invited.status, PROTO_STATUS_OK);
     ck_assert_uint_eq(invited.number, number);
     ck_assert(!consensus_is_running(consensus));
