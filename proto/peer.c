@@ -30,8 +30,19 @@ void peer_hello_encode(struct buffer *into, const struct peer_hello *hello)
     wire_put_bytes(into, hello->cluster_id, sizeof(hello->cluster_id));
     wire_put_u64(into, hello->number);
     wire_put_u64(into, hello->meant);
+    wire_put_u8(into, (uint8_t)hello->channel);
     wire_put_text(into, hello->raft_address);
     wire_put_text(into, hello->http_url);
+}
+
+static bool peer_hello_is_sane(const struct peer_hello *hello, uint8_t channel)
+{
+    if (!hello->hello.node_id[0])
+        return false;
+    if (hello->hello.role == PROTO_ROLE_INVITER)
+        return channel == PEER_INVITATION && hello->number;
+    return hello->hello.role == PROTO_ROLE_MEMBER &&
+           (channel == PEER_CONTROL || channel == PEER_BULK);
 }
 
 int peer_hello_decode(struct wire_reader *body, struct peer_hello *ret_hello)
@@ -45,9 +56,11 @@ int peer_hello_decode(struct wire_reader *body, struct peer_hello *ret_hello)
     get_bytes(body, hello.cluster_id, sizeof(hello.cluster_id));
     hello.number = wire_get_u64(body);
     hello.meant = wire_get_u64(body);
+    uint8_t channel = wire_get_u8(body);
+    hello.channel = (enum peer_channel)channel;
     wire_get_text(body, hello.raft_address, sizeof(hello.raft_address));
     wire_get_text(body, hello.http_url, sizeof(hello.http_url));
-    if (!wire_finished(body))
+    if (!wire_finished(body) || !peer_hello_is_sane(&hello, channel))
         return -EPROTO;
     *ret_hello = hello;
     return 0;

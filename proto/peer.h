@@ -1,7 +1,7 @@
 /* raftd <-> raftd of other nodes.
  *
- *   HELLO, WELCOME: the hello (hello.h), 16 bytes cluster id, u64 own number, u64 number meant (0:
- *                   whoever is there), text raft address, text http url
+ *   HELLO, WELCOME: blob the hello (hello.h), 16 bytes cluster id, u64 own number, u64 number meant
+ *                   (0: whoever is there), u8 channel, text raft address, text http url
  *   INVITE:         16 bytes cluster id, u64 number expected (0: any), text node id
  *   INVITED:        u16 status, text reason, u64 number, text node id, text http url
  *   RAFT:           u32 count, count x message (without entries)
@@ -24,11 +24,19 @@
 
 #define PEER_REASON_BYTES_MAX 400u
 
+/* A caller has one connection of each kind; a later one takes the place of an earlier. */
+enum peer_channel {
+    PEER_INVITATION = 1, /* role INVITER; the others: MEMBER */
+    PEER_CONTROL = 2,    /* what must never wait */
+    PEER_BULK = 3,       /* entries, snapshots */
+};
+
 struct peer_hello {
     struct hello hello;
     uint8_t cluster_id[16];
     uint64_t number;                            /* the sender's; 0: it is in no cluster */
     uint64_t meant;                             /* the addressee's; 0: whoever is there */
+    enum peer_channel channel;                  /* a WELCOME repeats it, or is CONTROL */
     char raft_address[LIMIT_ADDRESS_BYTES_MAX]; /* the sender's */
     char http_url[LIMIT_URL_BYTES_MAX];
 };

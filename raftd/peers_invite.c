@@ -1,4 +1,5 @@
-/* Asking a node that is no member yet. */
+/* Asking a node that is no member yet, over a connection of its own. While nobody answers there it
+ * is tried again until the deadline: the node may be about to start. */
 #include "peers_private.h"
 
 #include "buffer.h"
@@ -8,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The client is freed outside its own callbacks, at the turn's end. */
+/* On a timer: the client cannot be freed in its own callbacks, and `fn` may ask the next one. */
 static void invitation_on_end(void *context)
 {
     struct peers *peers = context;
@@ -21,29 +22,12 @@ static void invitation_on_end(void *context)
 static void invitation_end(struct peers *peers, const struct invited *answer)
 {
     struct invitation *invitation = &peers->invitation;
-    if (invitation->end.is_set)
+    struct loop *loop = peers->options.loop;
+    if (invitation->end.place)
         return;
     invitation->answer = *answer;
-    loop_timer_cancel(peers->options.loop, &invitation->deadline);
-    loop_before_wait(peers->options.loop, &invitation->end, invitation_on_end, peers);
-}
-
-static void invitation_fail(struct peers *peers, uint16_t status, const char *reason)
-{
-    struct invited answer = {.status = status};
-    snprintf(answer.reason, sizeof(answer.reason), "%s", reason);
-    invitation_end(peers, &answer);
-}
-
-static void on_answer(void *context, enum bus_end end, uint16_t type, struct wire_reader *body)
-{
-    struct peers *peers = context;
-    struct invited answer;
-    if (end == BUS_REPLIED && type == PROTO_INVITED && !invited_decode(body, &answer))
-        invitation_end(peers, &answer);
-    else
-        invitation_fail(peers, PROTO_STATUS_UNREACHABLE,
-                        end == BUS_PEER_GONE ? "it hung up" : "it did not answer");
+    loop_timer_cancel(loop, &invitation->deadline);
+    loop_timer_set(loop, &invitation->end, loop_now_ms(loop), invitation_on_end, peers);
 }
 
 static int on_welcome(void *context, struct wire_reader *body, uint64_t *ret_epoch)
@@ -58,28 +42,53 @@ static int on_welcome(void *context, struct wire_reader *body, uint64_t *ret_epo
 
 static void on_refused(void *context, const char *text)
 {
-    invitation_fail(context, PROTO_STATUS_REFUSED, text);
+    struct invited answer = {.status = PROTO_STATUS_REFUSED};
+    snprintf(answer.reason, sizeof(answer.reason), "%.*s", (int)sizeof(answer.reason) - 1, text);
+    invitation_end(context, &answer);
+}
+
+static void on_answer(void *context, enum bus_end end, uint16_t type, struct wire_reader *body)
+{
+    struct invited answer;
+    if (end != BUS_REPLIED)
+        return; /* asked again when it is up again, until the deadline */
+    if (type != PROTO_INVITED || invited_decode(body, &answer))
+        on_refused(context, "it gave an answer that makes no sense");
+    else
+        invitation_end(context, &answer);
 }
 
 static void on_up(void *context)
 {
     struct peers *peers = context;
+    struct invitation *invitation = &peers->invitation;
     struct buffer body = {0};
-    invite_encode(&body, &peers->invitation.invite);
-    if (bus_call(peers->invitation.client, PROTO_INVITE, &body, peers->invitation.deadline.due_ms,
-                 on_answer, peers))
-        invitation_fail(peers, PROTO_STATUS_UNREACHABLE, "it hung up");
+    if (invitation->end.place)
+        return;
+    invite_encode(&body, &invitation->invite);
+    (void)bus_call(invitation->client, PROTO_INVITE, &body, invitation->deadline.due_ms, on_answer,
+                   peers); /* the first of its client: there is room */
     buffer_free(&body);
 }
 
 static void on_down(void *context)
 {
-    (void)context; /* its call has ended before */
+    (void)context;
 }
 
 static void on_deadline(void *context)
 {
-    invitation_fail(context, PROTO_STATUS_UNREACHABLE, "nobody answers there");
+    struct peers *peers = context;
+    const struct invitation *invitation = &peers->invitation;
+    struct invited answer = {.status = PROTO_STATUS_UNREACHABLE};
+    int code = bus_client_dial_code(invitation->client);
+    if (code)
+        snprintf(answer.reason, sizeof(answer.reason), "cannot connect to %s: %s",
+                 invitation->address, strerror(-code));
+    else
+        snprintf(answer.reason, sizeof(answer.reason), "%s was asked and did not answer in time",
+                 invitation->address);
+    invitation_end(peers, &answer);
 }
 
 int peers_invite(struct peers *peers, const char *address, const struct invite *invite,
@@ -91,7 +100,7 @@ int peers_invite(struct peers *peers, const char *address, const struct invite *
     if (invitation->client)
         return -EBUSY;
     peers_url(url, address);
-    peers_hello(peers, PROTO_ROLE_INVITER, 0, &hello);
+    peers_hello(peers, PEER_INVITATION, 0, &hello);
     struct bus_client_options options = {
         .loop = peers->options.loop,
         .url = url,
@@ -107,9 +116,17 @@ int peers_invite(struct peers *peers, const char *address, const struct invite *
     buffer_free(&hello);
     if (code)
         return -EINVAL;
+    snprintf(invitation->address, sizeof(invitation->address), "%s", address);
     invitation->invite = *invite;
     invitation->fn = fn;
     invitation->context = context;
     loop_timer_set(peers->options.loop, &invitation->deadline, deadline_ms, on_deadline, peers);
     return 0;
+}
+
+void peers_invite_free(struct peers *peers)
+{
+    loop_timer_cancel(peers->options.loop, &peers->invitation.deadline);
+    loop_timer_cancel(peers->options.loop, &peers->invitation.end);
+    bus_client_free(peers->invitation.client);
 }

@@ -446,6 +446,7 @@ static void build_peer_hello(struct buffer *into)
                                .cluster_id = {1, [15] = 2},
                                .number = 3,
                                .meant = 4,
+                               .channel = PEER_CONTROL,
                                .raft_address = "h:1",
                                .http_url = "u"};
     peer_hello_encode(into, &hello);
@@ -593,7 +594,7 @@ static const struct sample {
     {PROTO_HELLO, build_hello, decode_hello, "02000200038877665544332211050000006e6f646531"},
     {PROTO_WELCOME, build_peer_hello, decode_peer_hello,
      "1300000002000200050700000000000000020000006e310100000000000000000000000000000203000000000000"
-     "00040000000000000003000000683a310100000075"},
+     "0004000000000000000203000000683a310100000075"},
     {PROTO_REFUSED, build_refused, decode_refused, "0e0004000000676f6e65"},
     {PROTO_PROPOSE, build_propose, decode_propose,
      "020000001500000001010700000000000000010000006b02000000767600000000"},
