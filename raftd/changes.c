@@ -208,6 +208,12 @@ void changes_join(struct changes *changes, const struct bus_route *route, const 
                     "%s cannot be asked now", join->raft_address);
 }
 
+bool changes_is_inviting(const struct changes *changes)
+{
+    return changes->stage == STAGE_INVITING ||
+           (changes->stage == STAGE_WANTED && changes->kind == CHANGE_JOIN);
+}
+
 static bool is_joined(const struct changes *changes)
 {
     const struct raft_server *server =

@@ -43,6 +43,10 @@ void changes_remove(struct changes *changes, const struct bus_route *route, cons
 /* An empty id: the most advanced follower. */
 void changes_transfer(struct changes *changes, const struct bus_route *route, const char *id);
 
+/* A node is being asked to join: who invites must not itself go away to another cluster meanwhile, or
+ * two nodes that invite each other both give up their own. */
+bool changes_is_inviting(const struct changes *changes);
+
 /* A member was heard of at these addresses. */
 void changes_on_seen(struct changes *changes, uint64_t number, const char *raft_address,
                      const char *http_url);

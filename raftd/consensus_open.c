@@ -325,6 +325,14 @@ static bool is_pristine(const struct consensus *consensus)
            consensus->hard_state.cut_index == 0 && !log_has_commands(consensus->log);
 }
 
+/* Invited, and never heard of that cluster since (it may be gone: its only node was invited itself,
+ * or lost its disk). Nothing was ever promised there. */
+static bool is_unclaimed(const struct consensus *consensus)
+{
+    return consensus->phase == PHASE_RUNNING && consensus->membership.count == 0 &&
+           consensus->hard_state.cut_index == 0 && log_last_index(consensus->log) == 0;
+}
+
 static bool is_blank(const struct consensus *consensus)
 {
     return consensus->phase == PHASE_BLANK && !consensus->options.config->bootstrap;
@@ -380,7 +388,8 @@ static int answer_invite(struct consensus *consensus, const struct invite *invit
                       "it is a member with another disk than this one: remove it first");
     if (state->identity.number && !memcmp(cluster_id, invite->cluster_id, 16))
         return 0; /* it belongs there already */
-    bool may_enter = is_blank(consensus), may_change = is_pristine(consensus);
+    bool may_enter = is_blank(consensus);
+    bool may_change = is_pristine(consensus) || is_unclaimed(consensus);
     if (!may_enter && !may_change && consensus->phase != PHASE_RUNNING)
         return refuse(invited, PROTO_STATUS_UNAVAILABLE, "it is starting");
     if (!may_enter && !may_change)

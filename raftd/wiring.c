@@ -105,7 +105,11 @@ static int on_call(void *context, uint64_t from, struct bus_request *request)
 static void on_invite(void *context, const struct invite *invite, struct invited *ret_invited)
 {
     struct raftd *raftd = context;
-    consensus_invited(raftd->consensus, invite, ret_invited);
+    if (changes_is_inviting(raftd->changes))
+        *ret_invited = (struct invited){.status = PROTO_STATUS_UNAVAILABLE,
+                                        .reason = "it is just taking in another node itself"};
+    else
+        consensus_invited(raftd->consensus, invite, ret_invited);
     feed_ask_anew(raftd->feed);
 }
 
