@@ -299,6 +299,7 @@ void node_kill_all(struct node *node)
     pid_t pids[3];
     node_thaw(node);
     daemon_pids(node, pids);
+    node->killed_ms = now_ms();
     kill(node->pid, SIGKILL); /* first, so that it restarts nothing */
     for (int i = 0; i < 3; i++)
         if (pids[i] > 0)

@@ -17,9 +17,10 @@ struct node {
     char raft_address[64]; /* HOST:PORT */
     char http_address[64]; /* as node.yaml has it */
     uint16_t http_port, raft_port;
-    int namespace_fd; /* of the network it runs in; 0: the test's own */
-    pid_t pid;        /* of conure-launch; 0: not running */
-    pid_t frozen[4];  /* stopped by node_freeze; 0: none */
+    int namespace_fd;   /* of the network it runs in; 0: the test's own */
+    pid_t pid;          /* of conure-launch; 0: not running */
+    pid_t frozen[4];    /* stopped by node_freeze; 0: none */
+    uint64_t killed_ms; /* when node_kill_all last killed it */
 };
 
 /* What makes one node another than the next; zeros for the usual. */
