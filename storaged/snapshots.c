@@ -115,7 +115,7 @@ static int fill_part(struct snapshot *snapshot, struct buffer *into)
         snapshot_part_add(into, record.revision, record.key.bytes, record.key.length,
                           record.value.bytes, record.value.length);
         code = cursor_next(&snapshot->cursor);
-        if (into->length >= LIMIT_BATCH_BYTES_SOFT)
+        if (into->length >= SNAPSHOTS_PART_BYTES)
             break;
     }
     return code;

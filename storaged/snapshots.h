@@ -11,6 +11,8 @@
 #include "store.h"
 
 #define SNAPSHOTS_MAX 4u /* at once; the oldest gives way: its reader is gone, or hears so */
+/* A part is closed by the record that crosses this: reads and writes wait for no more than a part. */
+#define SNAPSHOTS_PART_BYTES (256u << 10)
 #define SNAPSHOTS_MS_MAX 3600000u /* the longest life that is given */
 
 struct snapshots;
