@@ -150,7 +150,7 @@ static bool read_body(struct request *request, struct field *fields, unsigned co
     struct problem problem;
     int status = fields_read(request->value, request->value_bytes, fields, count, &problem);
     for (unsigned i = 0; i < count && !status; i++)
-        if (!fields[i].is_given)
+        if (!fields[i].is_given && !fields[i].is_optional)
             status = problem_set(&problem, MHD_HTTP_BAD_REQUEST, "%s is missing: want %s",
                                  fields[i].name, fields[i].want);
     if (status)
@@ -191,7 +191,11 @@ void changes_serve_transfer(struct request *request)
 {
     struct changes *changes = request->httpd->changes;
     struct member_name name = {""};
-    struct field field = {.name = "ID", .take = take_id, .into = name.id, .want = WANT_ID};
+    struct field field = {.name = "ID",
+                          .take = take_id,
+                          .into = name.id,
+                          .want = WANT_ID,
+                          .is_optional = true}; /* raftd chooses */
     if (request->value_bytes > 0 && !read_body(request, &field, 1))
         return;
     transfer_encode(&changes->message, &name);

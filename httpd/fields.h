@@ -16,7 +16,8 @@ struct field {
     int (*take)(const char *text, void *into, struct error *error);
     void *into;
     const char *want; /* for one who gave none, or no string */
-    bool is_given;    /* set */
+    bool is_optional;
+    bool is_given; /* set */
 };
 
 /* 0: those that were given have been taken (some of them, too, if it fails). 400 with what is wrong
