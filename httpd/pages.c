@@ -98,6 +98,17 @@ void pages_status(struct request *request, const struct survey_findings *finding
 
 /* ---- /raft/... ---- */
 
+/* What this node knows of another member. Only a leader hears from all of them. */
+static void server_add_peer(cJSON *server, const struct raft_peer *peer, bool is_leader)
+{
+    cJSON_AddBoolToObject(server, "connected", peer->connected);
+    json_add_number(server, "round_trip_us", peer->round_trip_us);
+    if (!is_leader)
+        return;
+    json_add_number(server, "match_index", peer->match_index);
+    json_add_number(server, "last_contact_ms", peer->silence_ms);
+}
+
 char *pages_render_raft_config(const struct raft_status *raft)
 {
     cJSON *object = cJSON_CreateObject();
@@ -111,6 +122,8 @@ char *pages_render_raft_config(const struct raft_status *raft)
         cJSON_AddStringToObject(server, "address", each->raft_address);
         cJSON_AddStringToObject(server, "suffrage", each->voter ? "voter" : "staging");
         cJSON_AddStringToObject(server, "http_url", each->http_url);
+        if (strcmp(each->id, raft->node_id))
+            server_add_peer(server, &raft->peers[i], raft->state == RAFT_STATE_LEADER);
         cJSON_AddItemToArray(servers, server);
     }
     return json_finish(object);
@@ -127,6 +140,9 @@ static uint64_t count_peers(const struct raft_status *raft)
 
 char *pages_render_raft_stats(const struct raft_status *raft)
 {
+    /* a snapshot may be applied before the core hears of it */
+    uint64_t pending =
+        raft->commit_index > raft->applied_index ? raft->commit_index - raft->applied_index : 0;
     const struct {
         const char *name;
         uint64_t value;
@@ -137,7 +153,7 @@ char *pages_render_raft_stats(const struct raft_status *raft)
         {"first_log_index", raft->first_log_index},
         {"commit_index", raft->commit_index},
         {"applied_index", raft->applied_index},
-        {"fsm_pending", raft->commit_index - raft->applied_index},
+        {"fsm_pending", pending},
         {"durable_index", raft->durable_index},
         {"last_snapshot_index", raft->last_snapshot_index},
         {"last_snapshot_term", raft->last_snapshot_term},

@@ -31,6 +31,8 @@ static void findings_fill(void)
         snprintf(raft->servers[i].raft_address, sizeof(raft->servers[i].raft_address), "h:700%u",
                  i + 1);
         raft->servers[i].voter = i < 2;
+        raft->peers[i] = (struct raft_peer){
+            .connected = i == 1, .match_index = 40 + i, .silence_ms = 7, .round_trip_us = 250};
     }
     findings.store.state_hash[0] = 0xab;
 }
@@ -95,6 +97,40 @@ START_TEST(test_pages_raft_config_lists_servers)
 }
 END_TEST
 
+static bool has(const cJSON *servers, int place, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(servers, place), name) != NULL;
+}
+
+START_TEST(test_pages_raft_config_shows_peers)
+{
+    findings_fill();
+    cJSON *object = parse(pages_render_raft_config(&findings.raft));
+    const cJSON *servers = cJSON_GetObjectItem(object, "servers");
+    ck_assert(!has(servers, 0, "connected")); /* itself */
+    ck_assert(cJSON_IsTrue(cJSON_GetObjectItem(cJSON_GetArrayItem(servers, 1), "connected")));
+    ck_assert(cJSON_IsFalse(cJSON_GetObjectItem(cJSON_GetArrayItem(servers, 2), "connected")));
+    ck_assert(has(servers, 1, "match_index") && has(servers, 1, "last_contact_ms"));
+    cJSON_Delete(object);
+    findings.raft.state = RAFT_STATE_FOLLOWER;
+    object = parse(pages_render_raft_config(&findings.raft));
+    servers = cJSON_GetObjectItem(object, "servers");
+    ck_assert(has(servers, 1, "connected") && !has(servers, 1, "match_index"));
+    cJSON_Delete(object);
+}
+END_TEST
+
+START_TEST(test_pages_raft_stats_nothing_is_pending_below_zero)
+{
+    findings_fill();
+    findings.raft.commit_index = 5;
+    findings.raft.applied_index = 9;
+    cJSON *object = parse(pages_render_raft_stats(&findings.raft));
+    ck_assert_str_eq(string_of(object, "fsm_pending"), "0");
+    cJSON_Delete(object);
+}
+END_TEST
+
 START_TEST(test_pages_raft_stats_are_strings)
 {
     static const char *const names[] = {
@@ -131,5 +167,6 @@ START_TEST(test_pages_unknown_state_has_a_name)
 END_TEST
 
 UNIT_MAIN("pages", test_pages_status_of_a_leader, test_pages_status_without_daemons_names_no_leader,
-          test_pages_raft_config_lists_servers, test_pages_raft_stats_are_strings,
+          test_pages_raft_config_lists_servers, test_pages_raft_config_shows_peers,
+          test_pages_raft_stats_nothing_is_pending_below_zero, test_pages_raft_stats_are_strings,
           test_pages_unknown_state_has_a_name)
