@@ -200,7 +200,7 @@ static void choose_node(struct member *member, const struct answer *answer)
     if (was_served && member->crowd->options.only_leader)
         member->via = member->session.answered_by;
     else
-        member->via = (unsigned)chance_below(&member->chance, member->crowd->cluster->count);
+        member->via = (unsigned)chance_below(&member->chance, member->crowd->options.nodes);
 }
 
 static void carry_out(struct member *member, struct operation operation, const char *etag)
@@ -301,9 +301,9 @@ static void member_open(struct crowd *crowd, unsigned number)
     member->crowd = crowd;
     member->number = number;
     member->chance.state = crowd->options.seed + number * 7919u;
-    member->via = number % crowd->cluster->count;
+    member->via = number % crowd->options.nodes;
     memset(member->known, 0xff, sizeof(member->known));
-    session_open(&member->session, crowd->cluster->nodes, &crowd->cluster->count,
+    session_open(&member->session, crowd->cluster->nodes, &crowd->options.nodes,
                  crowd->options.timeout_ms);
 }
 
@@ -313,6 +313,7 @@ struct crowd *crowd_start(const struct cluster *cluster, const struct crowd_opti
     crowd->cluster = cluster;
     crowd->options = *options;
     struct crowd_options *o = &crowd->options;
+    o->nodes = o->nodes ? o->nodes : cluster->count;
     o->clients = o->clients ? o->clients : 16;
     o->keys = o->keys ? o->keys : 8;
     o->key_ms = o->key_ms ? o->key_ms : 2000;
