@@ -89,7 +89,8 @@ size_t bus_client_unsent_bytes(const struct bus_client *client);
 /* Drops the connection, if there is one, and dials anew, from the next turn on: for a caller that
  * knows it is dead although TCP does not. May be called anywhere; on_down follows. */
 void bus_client_reset(struct bus_client *client);
-/* Why the last attempt to connect failed, a negative errno; 0: it did not, or is under way. */
+/* Why the last attempt to connect failed, a negative errno (-EADDRNOTAVAIL, -EAGAIN: also a host
+ * name that was not found); 0: it did not. */
 int bus_client_dial_code(const struct bus_client *client);
 
 /* ---- callee ---- */

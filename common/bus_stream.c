@@ -29,6 +29,11 @@ int bus_errno(int nng_code)
         {NNG_ENOFILES, -EMFILE},
         {NNG_ENOSPC, -ENOSPC},
         {NNG_ECLOSED, -EBADF},
+        {NNG_ECONNREFUSED, -ECONNREFUSED},
+        {NNG_ECONNRESET, -ECONNRESET},
+        {NNG_ECONNABORTED, -ECONNABORTED},
+        {NNG_EUNREACHABLE, -EHOSTUNREACH},
+        {NNG_ETIMEDOUT, -ETIMEDOUT},
     };
     for (unsigned i = 0; i < sizeof(table) / sizeof(*table); i++)
         if (table[i].nng_code == nng_code)

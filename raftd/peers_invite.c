@@ -82,7 +82,10 @@ static void on_deadline(void *context)
     const struct invitation *invitation = &peers->invitation;
     struct invited answer = {.status = PROTO_STATUS_UNREACHABLE};
     int code = bus_client_dial_code(invitation->client);
-    if (code)
+    if (code == -EADDRNOTAVAIL || code == -EAGAIN)
+        snprintf(answer.reason, sizeof(answer.reason), "cannot connect to %s: host not found",
+                 invitation->address);
+    else if (code)
         snprintf(answer.reason, sizeof(answer.reason), "cannot connect to %s: %s",
                  invitation->address, strerror(-code));
     else

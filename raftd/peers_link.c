@@ -23,16 +23,14 @@ bool peer_is_up(const struct peer *peer, int link)
 
 static void on_refused(void *context, const char *text)
 {
-    struct peer_link *link = context;
-    char reason[ERROR_TEXT_BYTES + 8], shown[sizeof(link->refusal)];
+    struct peer *peer = ((struct peer_link *)context)->peer;
+    char reason[ERROR_TEXT_BYTES + 8], shown[sizeof(peer->refusal)];
     snprintf(shown, sizeof(shown), "%s", text);
-    if (!strcmp(shown, link->refusal))
+    if (!strcmp(shown, peer->refusal))
         return;
-    bool is_known = !strcmp(shown, link->peer->links[CONTROL].refusal);
-    memcpy(link->refusal, shown, sizeof(shown));
-    if (!is_known) /* `bulk` hears the same a moment later */
-        logger_warning("member_refuses", "node_id=%s address=%s reason=%s", link->peer->id,
-                       link->peer->address, logger_quoted(reason, sizeof(reason), shown));
+    memcpy(peer->refusal, shown, sizeof(shown));
+    logger_warning("member_refuses", "node_id=%s address=%s reason=%s", peer->id, peer->address,
+                   logger_quoted(reason, sizeof(reason), shown));
 }
 
 static int on_welcome(void *context, struct wire_reader *body, uint64_t *ret_epoch)
@@ -53,10 +51,10 @@ static void on_up(void *context)
 {
     struct peer_link *link = context;
     struct peer *peer = link->peer;
-    link->refusal[0] = '\0';
     peer->counters.connects++;
     if (link != &peer->links[CONTROL])
         return;
+    peer->refusal[0] = '\0';
     logger_info("member_up", "node_id=%s address=%s", peer->id, peer->address);
     peer_ping(peer);
 }

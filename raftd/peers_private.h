@@ -15,7 +15,6 @@ enum { CONTROL, BULK, LINKS };
 struct peer_link {
     struct peer *peer;
     struct bus_client *client; /* NULL: to be dialled */
-    char refusal[128];         /* the reason told last: each is logged once */
     uint64_t ping_us;          /* when it was sent; 0: none is on its way */
     uint64_t ping_due_ms;
     size_t ping_unsent_bytes; /* what waited to be written then */
@@ -32,6 +31,7 @@ struct peer {
     char told[LIMIT_ADDRESS_BYTES_MAX];    /* by itself, since then; may be empty */
     char address[LIMIT_ADDRESS_BYTES_MAX]; /* one of the two: the one that is dialled */
     uint64_t address_ms;                   /* since when */
+    char refusal[128];                     /* the reason told last: each is logged once */
     uint64_t called_ms;                    /* when it had a connection to here last */
     struct peer_link links[LINKS];
     struct buffer queued; /* RAFT of this turn */
