@@ -50,6 +50,11 @@ static void compact_end(struct compact *compact, const struct pager *pager, bool
     compact->next_build = pager_build(pager) + compact->wait_commits;
 }
 
+void compact_retry(struct compact *compact)
+{
+    compact->pages_before = compact->next_build = 0;
+}
+
 int compact_step(struct compact *compact, struct tree *tree, unsigned leaves_max)
 {
     if (!compact->active && !compact_begin(compact, tree->pager))

@@ -23,6 +23,9 @@ struct compact {
     uint64_t wait_commits; /* from one round to the next */
 };
 
+/* What made rounds fruitless is over: the next need not wait. */
+void compact_retry(struct compact *compact);
+
 enum compact_outcome {
     COMPACT_IDLE = 1, /* nothing to do, now */
 };

@@ -372,8 +372,11 @@ bool store_checkpoint_begin(struct store *store)
     memcpy(meta.configuration, store->configuration, store->configuration_bytes);
     if (store->applied_index > store->durable_index)
         store->shrink_commits = SHRINK_COMMITS;
-    else if (store->shrink_commits > 0 && !(store->compact.active && store->moved))
+    else if (store->shrink_commits > 0 && !(store->compact.active && store->moved)) {
+        if (store->shrink_commits == SHRINK_COMMITS)
+            compact_retry(&store->compact); /* writes, which made rounds fruitless, have ceased */
         store->shrink_commits--;
+    }
     store->moved = false;
     pager_freeze(store->pager, &meta);
     store->freezing_index = store->applied_index;

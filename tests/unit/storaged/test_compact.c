@@ -130,6 +130,38 @@ START_TEST(test_compact_writes_and_views_go_on_meanwhile)
 }
 END_TEST
 
+/* Rounds that bring nothing are tried ever more seldom; but when writes cease, once more. */
+START_TEST(test_compact_fruitless_rounds_do_not_put_off_the_rest_for_long)
+{
+    struct view *view;
+    enter_folder();
+    struct store *store = open_store();
+    fill(store, 10000);
+    settle(store);
+    double full = file_pages();
+    ck_assert_int_eq(store_view(store, 1000, &view), 0);
+    for (unsigned i = 0; i < 10000; i++) {
+        uint32_t key = i * 2654435761u;
+        (void)del(store, &key, sizeof(key));
+    }
+    for (unsigned i = 0; i < 200; i++) { /* the view keeps the file's end */
+        (void)put(store, "busy", 4, &i, sizeof(i));
+        while (store_compact_some(store, 64))
+            ;
+        checkpoint(store);
+    }
+    ck_assert_msg(file_pages() > full / 2, "%.0f of %.0f pages", file_pages(), full);
+    view_close(view);
+    (void)put(store, "last", 4, "", 0);
+    settle(store);
+    check_clean();
+    ck_assert_msg(file_pages() < full / 4, "%.0f of %.0f pages", file_pages(), full);
+    store_close(store);
+    leave_folder();
+}
+END_TEST
+
 UNIT_MAIN("compact", test_compact_file_shrinks_after_mass_deletes,
           test_compact_round_of_many_commits_is_brought_to_its_end,
-          test_compact_writes_and_views_go_on_meanwhile)
+          test_compact_writes_and_views_go_on_meanwhile,
+          test_compact_fruitless_rounds_do_not_put_off_the_rest_for_long)
