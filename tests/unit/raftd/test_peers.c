@@ -51,6 +51,17 @@ static struct node {
         ck_assert_msg(is_met, "waited 20 s for " #condition);                                      \
     } while (0)
 
+/* A turn that is slow because the machine is busy delays everything. */
+static uint64_t turn_us_max;
+
+static void turn_measured(void)
+{
+    uint64_t before_us = clock_monotonic_us();
+    loop_turn(loop, 5);
+    uint64_t turn_us = clock_monotonic_us() - before_us;
+    turn_us_max = turn_us > turn_us_max ? turn_us : turn_us_max;
+}
+
 static void turn_for(uint64_t ms)
 {
     uint64_t until_ms = clock_monotonic_ms() + ms;
@@ -423,14 +434,11 @@ START_TEST(test_peers_bulk_to_one_who_does_not_read_is_bounded_and_has_room_agai
     WAIT_FOR(are_connected(0, 1));
     for (unsigned round = 1; round <= 3; round++) {
         proxy_set_mode(&proxy, PROXY_STALL);
-        for (unsigned idle = 0; idle < 10; idle++) /* shorter than what is taken for silence */
-            while (send_entries(0, 1, 1, 512u << 10)) {
-                sent++;
-                loop_turn(loop, 1);
-                ck_assert_uint_lt(sent, 1000);
-            }
+        for (unsigned idle = 0; idle < 5; idle++) /* shorter than what is taken for silence */
+            for (; send_entries(0, 1, 1, 2u << 20); loop_turn(loop, 1))
+                ck_assert_uint_lt(++sent, 100);
         ck_assert_uint_le(peers_counters(nodes[0].peers, nodes[1].self.number).bytes_unsent,
-                          LIMIT_PEER_UNSENT_BYTES_MAX + (1u << 20));
+                          LIMIT_PEER_UNSENT_BYTES_MAX + (3u << 20));
         ck_assert(!peers_has_room(nodes[0].peers, nodes[1].self.number));
         proxy_set_mode(&proxy, PROXY_PASS);
         WAIT_FOR(nodes[1].entries == sent);
@@ -466,14 +474,14 @@ START_TEST(test_peers_heartbeats_do_not_wait_behind_entries)
             send_message(0, 1, ++rounds);
             next_ms = clock_monotonic_ms() + 20;
         }
-        loop_turn(loop, 5);
+        turn_measured();
     }
     WAIT_FOR(nodes[1].messages == rounds);
     ck_assert_uint_gt(full, 50);
     ck_assert_uint_gt(nodes[1].entries, 0);
     ck_assert_uint_lt(nodes[1].entries, sent); /* megabytes stand in line all the time */
-    ck_assert_msg(nodes[1].latency_us_max < 500000, "%llu us",
-                  (unsigned long long)nodes[1].latency_us_max);
+    ck_assert_msg(nodes[1].latency_us_max < 300000 + 5 * turn_us_max, "%llu us, a turn %llu us",
+                  (unsigned long long)nodes[1].latency_us_max, (unsigned long long)turn_us_max);
     ck_assert_uint_eq(nodes[0].lost + nodes[1].lost, 0); /* nor does a PING */
     proxy_close(&proxy);
     finish();
@@ -490,12 +498,12 @@ START_TEST(test_peers_heartbeats_pass_64_mib_of_entries)
         while (sent < 64 && send_entries(0, 1, 1, 1u << 20))
             sent++;
         send_message(0, 1, ++rounds);
-        loop_turn(loop, 5);
+        turn_measured();
     }
     WAIT_FOR(nodes[1].messages == rounds);
     ck_assert_uint_eq(nodes[1].order_errors, 0);
-    ck_assert_msg(nodes[1].latency_us_max < 500000, "%llu us",
-                  (unsigned long long)nodes[1].latency_us_max);
+    ck_assert_msg(nodes[1].latency_us_max < 300000 + 5 * turn_us_max, "%llu us, a turn %llu us",
+                  (unsigned long long)nodes[1].latency_us_max, (unsigned long long)turn_us_max);
     finish();
 }
 END_TEST
