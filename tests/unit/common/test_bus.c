@@ -5,7 +5,10 @@
 #include "frame.h"
 #include "limits.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +27,9 @@ static char url[64];
 static struct bus_server *server;
 static struct bus_client *client;
 static uint64_t welcome_epoch;
-static unsigned ups, downs, replied, timed_out, gone, requests;
+static unsigned ups, downs, replied, timed_out, gone, requests, parted, refused;
+static uint64_t silence_ms_max;
+static char last_refusal[BUS_REFUSAL_BYTES_MAX];
 static char last_reply[16];
 
 static int on_hello(void *context, struct wire_reader *body, uint32_t *ret_peer,
@@ -58,6 +63,20 @@ static int on_welcome(void *context, struct wire_reader *body, uint64_t *ret_epo
     return wire_finished(body) ? 0 : -EPROTO;
 }
 
+static void on_parted(void *context, uint32_t peer)
+{
+    (void)context;
+    ck_assert_uint_eq(peer, 5);
+    parted++;
+}
+
+static void on_refused(void *context, const char *text)
+{
+    (void)context;
+    refused++;
+    snprintf(last_refusal, sizeof(last_refusal), "%s", text);
+}
+
 static void on_up(void *context)
 {
     (void)context;
@@ -85,8 +104,13 @@ static void on_reply(void *context, enum bus_end end, uint16_t type, struct wire
 static void start_server(uint64_t epoch)
 {
     struct error error = {""};
-    struct bus_server_options options = {
-        .loop = loop, .url = url, .epoch = epoch, .on_hello = on_hello, .on_request = on_request};
+    struct bus_server_options options = {.loop = loop,
+                                         .url = url,
+                                         .epoch = epoch,
+                                         .on_hello = on_hello,
+                                         .on_request = on_request,
+                                         .on_parted = on_parted,
+                                         .silence_ms_max = silence_ms_max};
     welcome_epoch = epoch;
     ck_assert_msg(bus_server_new(&server, &options, &error) == 0, "%s", error.text);
 }
@@ -99,6 +123,7 @@ static void start_client(void)
                                          .hello = (const uint8_t *)"h",
                                          .hello_bytes = 1,
                                          .on_welcome = on_welcome,
+                                         .on_refused = on_refused,
                                          .on_up = on_up,
                                          .on_down = on_down};
     ck_assert_msg(bus_client_new(&client, &options, &error) == 0, "%s", error.text);
@@ -108,6 +133,29 @@ static void start_loop(void)
 {
     ck_assert_int_eq(loop_new(&loop), 0);
     snprintf(url, sizeof(url), "ipc:///tmp/conure-test-bus-%d.sock", getpid());
+}
+
+static struct sockaddr_in tcp_address;
+
+static int tcp_listen(void)
+{
+    socklen_t bytes = sizeof(tcp_address);
+    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&tcp_address, sizeof(tcp_address)), 0);
+    ck_assert_int_eq(listen(fd, 128), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&tcp_address, &bytes), 0);
+    return fd;
+}
+
+/* On a port nobody listens on. */
+static void start_tcp_loop(void)
+{
+    ck_assert_int_eq(loop_new(&loop), 0);
+    tcp_address =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    close(tcp_listen());
+    snprintf(url, sizeof(url), "tcp://127.0.0.1:%u", ntohs(tcp_address.sin_port));
 }
 
 /* The condition is not looked at again once it was true: it may take what it waits for. */
@@ -489,6 +537,299 @@ START_TEST(test_bus_unread_answers_are_bounded)
 }
 END_TEST
 
+/* ---- TCP ---- */
+
+START_TEST(test_bus_tcp_callee_that_restarts_is_found_at_once)
+{
+    start_tcp_loop();
+    start_client();
+    start_server(11);
+    WAIT_FOR(ups == 1);
+    for (unsigned round = 1; round <= 20; round++) {
+        ck_assert_int_eq(call(TYPE_ECHO, "hello", 5000), 0);
+        WAIT_FOR(replied == round);
+        bus_server_free(server); /* closes first: its end waits in TIME_WAIT */
+        start_server(11 + round);
+        WAIT_FOR(ups == round + 1);
+    }
+    finish();
+}
+END_TEST
+
+START_TEST(test_bus_tcp_frames_leave_at_once)
+{
+    unsigned connections = 0;
+    start_tcp_loop();
+    start_server(11);
+    start_client();
+    WAIT_FOR(ups == 1);
+    for (int fd = 3; fd < 256; fd++) {
+        int no_delay = 0;
+        struct sockaddr_in address;
+        socklen_t bytes = sizeof(no_delay), address_bytes = sizeof(address);
+        if (getpeername(fd, (struct sockaddr *)&address, &address_bytes) < 0 ||
+            address.sin_family != AF_INET)
+            continue;
+        connections++;
+        ck_assert_int_eq(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, &bytes), 0);
+        ck_assert_int_eq(no_delay, 1);
+    }
+    ck_assert_uint_eq(connections, 2);
+    finish();
+}
+END_TEST
+
+START_TEST(test_bus_tcp_address_in_use_is_named)
+{
+    struct error error = {""};
+    struct bus_server *second = NULL;
+    char want[128];
+    start_tcp_loop();
+    start_server(11);
+    struct bus_server_options options = {
+        .loop = loop, .url = url, .epoch = 12, .on_hello = on_hello, .on_request = on_request};
+    ck_assert_int_eq(bus_server_new(&second, &options, &error), -EADDRINUSE);
+    snprintf(want, sizeof(want), "cannot listen on %s: Address already in use", url);
+    ck_assert_str_eq(error.text, want);
+    options.url = "tcp://no.such.host.invalid:1";
+    ck_assert_int_lt(bus_server_new(&second, &options, &error), 0);
+    finish();
+}
+END_TEST
+
+START_TEST(test_bus_tcp_dialling_tells_why_it_fails)
+{
+    start_tcp_loop();
+    start_client();
+    WAIT_FOR(bus_client_dial_code(client) == -ECONNREFUSED);
+    bus_client_free(client);
+    int listener = tcp_listen(); /* a full backlog: connecting takes for ever */
+    ck_assert_int_eq(listen(listener, 0), 0);
+    int fds[4];
+    for (unsigned i = 0; i < 4; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        (void)connect(fds[i], (struct sockaddr *)&tcp_address, sizeof(tcp_address));
+    }
+    start_client();
+    WAIT_FOR(bus_client_dial_code(client) == -ETIMEDOUT);
+    for (unsigned i = 0; i < 4; i++)
+        close(fds[i]);
+    close(listener);
+    start_server(11);
+    WAIT_FOR(ups == 1);
+    finish();
+}
+END_TEST
+
+/* Freed in the middle of looking up, connecting and greeting: nothing hangs, nothing is leaked. */
+START_TEST(test_bus_tcp_caller_may_be_freed_at_any_time)
+{
+    start_tcp_loop();
+    start_server(11);
+    for (unsigned i = 0; i < 300; i++) {
+        uint64_t before_ms = clock_monotonic_ms();
+        start_client();
+        for (unsigned turns = i % 7; turns > 0; turns--)
+            loop_turn(loop, 1);
+        bus_client_free(client);
+        ck_assert_uint_lt(clock_monotonic_ms() - before_ms, 2000);
+    }
+    snprintf(url, sizeof(url), "tcp://192.0.2.1:9"); /* nobody answers there (RFC 5737) */
+    for (unsigned i = 0; i < 20; i++) {
+        uint64_t before_ms = clock_monotonic_ms();
+        start_client();
+        for (unsigned turns = i % 4; turns > 0; turns--)
+            loop_turn(loop, 1);
+        bus_client_free(client);
+        ck_assert_uint_lt(clock_monotonic_ms() - before_ms, 2000);
+    }
+    client = NULL;
+    finish();
+}
+END_TEST
+
+/* A callee that takes the HELLO and says nothing: over TCP it may be a connection that is dead. */
+START_TEST(test_bus_tcp_unanswered_greeting_is_dialled_anew)
+{
+    int fds[3];
+    start_tcp_loop();
+    int listener = tcp_listen();
+    start_client();
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t before_ms = clock_monotonic_ms();
+        WAIT_FOR((fds[i] = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0);
+        ck_assert(i == 0 || clock_monotonic_ms() - before_ms >= 500);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        close(fds[i]);
+    close(listener);
+    finish();
+}
+END_TEST
+
+/* A connection to itself, as TCP can make it, gives back what was sent: it must not be kept. */
+START_TEST(test_bus_tcp_own_echo_is_dropped)
+{
+    uint8_t bytes[FRAME_HEADER_BYTES + 1];
+    start_tcp_loop();
+    int listener = tcp_listen(), fd = -1;
+    start_client();
+    WAIT_FOR((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0);
+    uint64_t before_ms = clock_monotonic_ms();
+    WAIT_FOR(rogue_receive(fd, bytes, sizeof(bytes)));
+    ck_assert_int_eq(send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL), sizeof(bytes));
+    WAIT_FOR(rogue_is_cut(fd));
+    ck_assert_uint_lt(clock_monotonic_ms() - before_ms, 900); /* not for want of an answer */
+    close(fd);
+    close(listener);
+    finish();
+}
+END_TEST
+
+/* ---- what only some edges use ---- */
+
+START_TEST(test_bus_casts_arrive_in_order_with_calls_and_are_not_answered)
+{
+    struct buffer body = {0};
+    start_loop();
+    start_server(11);
+    start_client();
+    ck_assert_int_eq(bus_cast(client, TYPE_ECHO, &body), BUS_DOWN);
+    WAIT_FOR(ups == 1);
+    for (unsigned i = 0; i < 100; i++)
+        ck_assert_int_eq(bus_cast(client, TYPE_ECHO, &body), 0); /* an answer finds nobody */
+    ck_assert_int_eq(call(TYPE_ECHO, "last", 5000), 0);
+    WAIT_FOR(replied == 1);
+    ck_assert_uint_eq(requests, 101);
+    finish();
+}
+END_TEST
+
+START_TEST(test_bus_unsent_bytes_count_what_the_kernel_has_not_got)
+{
+    struct buffer body = {0};
+    size_t bytes = 1u << 20;
+    memset(buffer_reserve(&body, bytes), 'x', bytes);
+    body.length = bytes;
+    start_tcp_loop();
+    start_server(11);
+    start_client();
+    WAIT_FOR(ups == 1);
+    ck_assert_uint_eq(bus_client_unsent_bytes(client), 0);
+    for (unsigned round = 0; round < 20; round++) {
+        for (unsigned i = 0; i < 8; i++)
+            ck_assert_int_eq(bus_cast(client, TYPE_SILENCE, &body), 0);
+        ck_assert_uint_ge(bus_client_unsent_bytes(client), 8 * bytes);
+        WAIT_FOR(bus_client_unsent_bytes(client) == 0); /* though no answer ever wakes it up */
+    }
+    WAIT_FOR(requests == 160);
+    buffer_free(&body);
+    finish();
+}
+END_TEST
+
+START_TEST(test_bus_reset_ends_calls_and_dials_anew)
+{
+    start_loop();
+    start_server(11);
+    start_client();
+    bus_client_reset(client); /* nothing to drop */
+    WAIT_FOR(ups == 1);
+    ck_assert_int_eq(call(TYPE_SILENCE, "", 60000), 0);
+    bus_client_reset(client);
+    WAIT_FOR(gone == 1 && downs == 1);
+    WAIT_FOR(ups == 2);
+    WAIT_FOR(parted == 1);
+    ck_assert_int_eq(call(TYPE_ECHO, "again", 5000), 0);
+    WAIT_FOR(replied == 1);
+    finish();
+}
+END_TEST
+
+START_TEST(test_bus_retired_caller_ends_its_calls)
+{
+    start_loop();
+    start_server(11);
+    start_client();
+    WAIT_FOR(ups == 1);
+    ck_assert_int_eq(call(TYPE_SILENCE, "", 60000), 0);
+    bus_client_retire(client);
+    client = NULL;
+    ck_assert_uint_eq(gone, 1);
+    ck_assert_uint_eq(downs, 1);
+    WAIT_FOR(parted == 1);
+    finish();
+}
+END_TEST
+
+START_TEST(test_bus_refused_greeting_tells_the_caller_why)
+{
+    struct error error = {""};
+    struct bus_client_options options = {.loop = NULL,
+                                         .url = url,
+                                         .hello = (const uint8_t *)"x",
+                                         .hello_bytes = 1,
+                                         .on_welcome = on_welcome,
+                                         .on_refused = on_refused,
+                                         .on_up = on_up,
+                                         .on_down = on_down};
+    start_loop();
+    options.loop = loop;
+    start_server(11);
+    ck_assert_int_eq(bus_client_new(&client, &options, &error), 0);
+    WAIT_FOR(refused == 2); /* it tries on */
+    ck_assert_str_eq(last_refusal, "not h");
+    ck_assert_uint_eq(ups + parted, 0);
+    finish();
+}
+END_TEST
+
+START_TEST(test_bus_dropped_callers_are_cut)
+{
+    start_loop();
+    start_server(11);
+    start_client();
+    WAIT_FOR(ups == 1);
+    ck_assert_int_eq(call(TYPE_SILENCE, "", 60000), 0);
+    WAIT_FOR(requests == 1);
+    bus_server_drop(server, 4); /* somebody else */
+    bus_server_drop(server, 5);
+    WAIT_FOR(gone == 1 && parted == 1);
+    WAIT_FOR(ups == 2);
+    finish();
+}
+END_TEST
+
+/* Who sends something now and then stays; who vanished without a trace does not. */
+START_TEST(test_bus_silent_callers_are_cut_if_that_is_wanted)
+{
+    uint8_t welcome[FRAME_HEADER_BYTES + sizeof(uint64_t)];
+    silence_ms_max = 400;
+    start_tcp_loop();
+    start_server(11);
+    start_client();
+    WAIT_FOR(ups == 1);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&tcp_address, sizeof(tcp_address)), 0);
+    rogue_send(fd, FRAME_TYPE_HELLO, 1, 0, "h");
+    WAIT_FOR(rogue_receive(fd, welcome, sizeof(welcome)));
+    uint64_t last_ms = clock_monotonic_ms() + 2000;
+    unsigned calls = 0;
+    while (clock_monotonic_ms() < last_ms) {
+        ck_assert_int_eq(call(TYPE_ECHO, "here", 5000), 0);
+        loop_turn(loop, 50);
+        while (replied < calls + 1)
+            loop_turn(loop, 10);
+        calls++;
+    }
+    ck_assert_uint_eq(downs, 0);
+    ck_assert_uint_eq(parted, 1);
+    WAIT_FOR(rogue_is_cut(fd));
+    close(fd);
+    finish();
+}
+END_TEST
+
 UNIT_MAIN("bus", test_bus_call_before_the_peer_is_down_after_it_is_answered,
           test_bus_silent_peer_ends_the_call_at_its_deadline,
           test_bus_restarted_peer_ends_calls_as_gone_and_comes_up_again,
@@ -497,4 +838,13 @@ UNIT_MAIN("bus", test_bus_call_before_the_peer_is_down_after_it_is_answered,
           test_bus_listener_hears_after_callers_that_vanish,
           test_bus_caller_dials_on_after_callees_that_vanish,
           test_bus_answers_of_a_dead_callee_count, test_bus_greeted_callers_outlast_strangers,
-          test_bus_carries_the_largest_frames, test_bus_unread_answers_are_bounded)
+          test_bus_carries_the_largest_frames, test_bus_unread_answers_are_bounded,
+          test_bus_tcp_callee_that_restarts_is_found_at_once, test_bus_tcp_frames_leave_at_once,
+          test_bus_tcp_address_in_use_is_named, test_bus_tcp_dialling_tells_why_it_fails,
+          test_bus_tcp_caller_may_be_freed_at_any_time,
+          test_bus_tcp_unanswered_greeting_is_dialled_anew, test_bus_tcp_own_echo_is_dropped,
+          test_bus_casts_arrive_in_order_with_calls_and_are_not_answered,
+          test_bus_unsent_bytes_count_what_the_kernel_has_not_got,
+          test_bus_reset_ends_calls_and_dials_anew, test_bus_retired_caller_ends_its_calls,
+          test_bus_refused_greeting_tells_the_caller_why, test_bus_dropped_callers_are_cut,
+          test_bus_silent_callers_are_cut_if_that_is_wanted)
