@@ -31,6 +31,7 @@ static const struct edge_row rows[] = {
     {PROTO_STORE_STATUS, PROTO_STORE_STATUS_OK, EDGE_STORAGED, survey_on_store_status},
 };
 #define ROWS_COUNT (sizeof(rows) / sizeof(*rows))
+_Static_assert(ROWS_COUNT <= EDGE_CALLS_MAX, "each row has its counter");
 
 static const struct {
     const char *url;
@@ -87,8 +88,20 @@ int edge_call(struct httpd *httpd, uint16_t type, const struct buffer *body, uin
     call->row = row_of(type);
     call->httpd = httpd;
     assert(call->row);
-    return bus_call(httpd->edges[call->row->peer].client, type, body, deadline_ms, edge_on_reply,
-                    call);
+    int outcome = bus_call(httpd->edges[call->row->peer].client, type, body, deadline_ms,
+                           edge_on_reply, call);
+    httpd->edge_calls[call->row - rows] += outcome == 0;
+    return outcome;
+}
+
+bool edge_calls_at(const struct httpd *httpd, unsigned place, const char **ret_name,
+                   uint64_t *ret_count)
+{
+    if (place >= ROWS_COUNT)
+        return false;
+    *ret_name = proto_entry_of(rows[place].call)->name;
+    *ret_count = httpd->edge_calls[place];
+    return true;
 }
 
 /* ---- edges ---- */

@@ -6,8 +6,11 @@
 #include "config.h"
 #include "hello.h"
 #include "loop.h"
+#include "metrics.h"
 
 struct edge_row;
+
+#define EDGE_CALLS_MAX 32u /* rows of the table in dispatch.c */
 
 enum edge_peer { EDGE_RAFTD, EDGE_STORAGED, EDGES_COUNT };
 
@@ -28,8 +31,10 @@ struct httpd {
     struct survey *survey;
     struct changes *changes;
     struct proxy *proxy; /* NULL: follower_mode is another */
-    size_t bodies_bytes; /* reserved by requests, of LIMIT_BODIES_BYTES_MAX */
-    bool draining;       /* no further request on any connection after the one it carries */
+    struct metrics metrics;
+    uint64_t edge_calls[EDGE_CALLS_MAX]; /* sent, by their rows in the table */
+    size_t bodies_bytes;                 /* reserved by requests, of LIMIT_BODIES_BYTES_MAX */
+    bool draining; /* no further request on any connection after the one it carries */
 };
 
 /* A call in flight; the first member of what its handler needs to know, owned by the handler. */
@@ -56,6 +61,10 @@ bool edge_is_up(const struct httpd *httpd, enum edge_peer peer);
  * here. BUS_DOWN, BUS_FULL: nothing was sent. */
 int edge_call(struct httpd *httpd, uint16_t type, const struct buffer *body, uint64_t deadline_ms,
               struct edge_call *call);
+
+/* The name of the table's row `place` and how many of its calls were sent. False: no such row. */
+bool edge_calls_at(const struct httpd *httpd, unsigned place, const char **ret_name,
+                   uint64_t *ret_count);
 
 /* Types of the calls and replies in the table, ending with 0: for the test that walks the message
  * table. */

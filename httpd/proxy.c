@@ -374,6 +374,11 @@ int proxy_new(struct proxy **ret_proxy, struct httpd *httpd, struct error *error
     return 0;
 }
 
+unsigned proxy_forwards(const struct proxy *proxy)
+{
+    return proxy->forwards_count;
+}
+
 void proxy_finish(struct proxy *proxy)
 {
     while (!TAILQ_EMPTY(&proxy->forwards))

@@ -23,5 +23,7 @@ void proxy_free(struct proxy *proxy);
 /* `leader_url`: http://host:port. The request's body must be whole. */
 void proxy_forward(struct proxy *proxy, struct request *request, const char *leader_url,
                    uint64_t wait_ms);
+/* How many are on their way. */
+unsigned proxy_forwards(const struct proxy *proxy);
 /* Answers all that wait. */
 void proxy_finish(struct proxy *proxy);

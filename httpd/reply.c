@@ -79,7 +79,17 @@ struct MHD_Response *reply_json(char *text)
 
 struct MHD_Response *reply_text(char *text)
 {
-    return reply_new(text, strlen(text), MHD_RESPMEM_MUST_FREE, TYPE_TEXT);
+    return reply_typed(text, TYPE_TEXT);
+}
+
+struct MHD_Response *reply_typed(char *text, const char *type)
+{
+    return reply_new(text, strlen(text), MHD_RESPMEM_MUST_FREE, type);
+}
+
+struct MHD_Response *reply_static(const char *text, const char *type)
+{
+    return reply_new(text, strlen(text), MHD_RESPMEM_PERSISTENT, type);
 }
 
 struct MHD_Response *reply_passed(struct buffer *body)

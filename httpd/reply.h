@@ -20,6 +20,9 @@ struct MHD_Response *reply_written(uint64_t revision, bool has_etag);
 /* `text` becomes the response's, by free(). */
 struct MHD_Response *reply_json(char *text);
 struct MHD_Response *reply_text(char *text);
+struct MHD_Response *reply_typed(char *text, const char *type);
+/* `text` lives for ever. */
+struct MHD_Response *reply_static(const char *text, const char *type);
 /* An answer of another node: its body, which becomes the response's; the caller adds its header. */
 struct MHD_Response *reply_passed(struct buffer *body);
 /* The same for HEAD: as long as the body would be. */

@@ -5,6 +5,7 @@
  * and the connection ends. */
 #include "request.h"
 
+#include "clock.h"
 #include "dispatch.h"
 #include "patience.h"
 #include "reply.h"
@@ -34,6 +35,7 @@ void request_begin(struct request *request, const char *target)
 {
     size_t length = strlen(target);
     request->state = REQUEST_HEAD;
+    request->begun_us = clock_monotonic_us();
     request->linger = false;
     request->route = NULL;
     request->findings = (struct guard_findings){0};
@@ -65,9 +67,16 @@ static bool request_queue(struct request *request)
     return queued == MHD_YES;
 }
 
+static void request_count(const struct request *request, unsigned status)
+{
+    metrics_count(&request->httpd->metrics, request->route, status,
+                  clock_monotonic_us() - request->begun_us);
+}
+
 void request_answer(struct request *request, unsigned status, struct MHD_Response *answer)
 {
     assert(!request->answer);
+    request_count(request, status);
     patience_end(request);
     request_stage(request, NULL);
     if (request->slot)
@@ -241,6 +250,7 @@ bool request_on_head(struct request *request, const char *method, const char *ve
 void request_refuse_raw(struct request *request, const struct problem *problem)
 {
     char text[1024];
+    request_count(request, problem->status);
     size_t length = reply_raw_problem(problem, text, sizeof(text));
     (void)send(request->fd, text, length, MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)shutdown(request->fd, SHUT_WR);

@@ -36,7 +36,8 @@ struct request {
     int fd;
     enum request_state state;
     bool suspended;
-    bool linger; /* the connection ends with the client still sending */
+    uint64_t begun_us; /* clock_monotonic_us() */
+    bool linger;       /* the connection ends with the client still sending */
 
     const char *target_at; /* where libmicrohttpd keeps the target */
     size_t target_bytes;

@@ -1,7 +1,9 @@
 #include "routes.h"
 
 #include "changes.h"
+#include "exposition.h"
 #include "kv.h"
+#include "openapi.h"
 #include "pages.h"
 
 #include <stdio.h>
@@ -17,25 +19,29 @@ static const char *const ready_parameters[] = {"verbose", NULL};
 
 /* clang-format off */
 static const struct route routes[] = {
-    {"/kv",          ROUTE_EXACT, READ_METHODS,  read_parameters,   0,                    kv_prepare_read,     kv_serve_read,          NULL},
-    {"/kv",          ROUTE_EXACT, METHOD_PUT,    put_parameters,    ROUTE_BODY_VALUE,     kv_prepare_write,    kv_serve_write,         NULL},
-    {"/kv",          ROUTE_EXACT, METHOD_DELETE, delete_parameters, 0,                    kv_prepare_write,    kv_serve_write,         NULL},
-    {"/kv/",         ROUTE_BELOW, READ_METHODS,  read_parameters,   0,                    kv_prepare_read,     kv_serve_read,          NULL},
-    {"/kv/",         ROUTE_BELOW, METHOD_PUT,    put_parameters,    ROUTE_BODY_VALUE,     kv_prepare_write,    kv_serve_write,         NULL},
-    {"/kv/",         ROUTE_BELOW, METHOD_DELETE, delete_parameters, 0,                    kv_prepare_write,    kv_serve_write,         NULL},
+    {"/kv",           ROUTE_EXACT, READ_METHODS,  read_parameters,   0,                    kv_prepare_read,     kv_serve_read,          NULL},
+    {"/kv",           ROUTE_EXACT, METHOD_PUT,    put_parameters,    ROUTE_BODY_VALUE,     kv_prepare_write,    kv_serve_write,         NULL},
+    {"/kv",           ROUTE_EXACT, METHOD_DELETE, delete_parameters, 0,                    kv_prepare_write,    kv_serve_write,         NULL},
+    {"/kv/",          ROUTE_BELOW, READ_METHODS,  read_parameters,   0,                    kv_prepare_read,     kv_serve_read,          NULL},
+    {"/kv/",          ROUTE_BELOW, METHOD_PUT,    put_parameters,    ROUTE_BODY_VALUE,     kv_prepare_write,    kv_serve_write,         NULL},
+    {"/kv/",          ROUTE_BELOW, METHOD_DELETE, delete_parameters, 0,                    kv_prepare_write,    kv_serve_write,         NULL},
 
-    {"/join",        ROUTE_EXACT, METHOD_POST,   no_parameters,     HTTPD_JSON_BYTES_MAX, NULL,                changes_serve_join,     NULL},
-    {"/remove",      ROUTE_EXACT, METHOD_POST,   no_parameters,     HTTPD_JSON_BYTES_MAX, NULL,                changes_serve_remove,   NULL},
-    {"/transfer",    ROUTE_EXACT, METHOD_POST,   no_parameters,     HTTPD_JSON_BYTES_MAX, NULL,                changes_serve_transfer, NULL},
+    {"/join",         ROUTE_EXACT, METHOD_POST,   no_parameters,     HTTPD_JSON_BYTES_MAX, NULL,                changes_serve_join,     NULL},
+    {"/remove",       ROUTE_EXACT, METHOD_POST,   no_parameters,     HTTPD_JSON_BYTES_MAX, NULL,                changes_serve_remove,   NULL},
+    {"/transfer",     ROUTE_EXACT, METHOD_POST,   no_parameters,     HTTPD_JSON_BYTES_MAX, NULL,                changes_serve_transfer, NULL},
 
-    {"/status",      ROUTE_EXACT, READ_METHODS,  no_parameters,     0,                    NULL,                survey_serve,           pages_status},
-    {"/raft/config", ROUTE_EXACT, READ_METHODS,  no_parameters,     0,                    NULL,                survey_serve,           pages_raft_config},
-    {"/raft/stats",  ROUTE_EXACT, READ_METHODS,  no_parameters,     0,                    NULL,                survey_serve,           pages_raft_stats},
-    {"/readyz",      ROUTE_EXACT, READ_METHODS,  ready_parameters,  0,                    pages_prepare_ready, survey_serve,           pages_ready},
-    {"/livez",       ROUTE_EXACT, READ_METHODS,  no_parameters,     0,                    NULL,                pages_serve_live,       NULL},
+    {"/status",       ROUTE_EXACT, READ_METHODS,  no_parameters,     0,                    NULL,                survey_serve,           pages_status},
+    {"/raft/config",  ROUTE_EXACT, READ_METHODS,  no_parameters,     0,                    NULL,                survey_serve,           pages_raft_config},
+    {"/raft/stats",   ROUTE_EXACT, READ_METHODS,  no_parameters,     0,                    NULL,                survey_serve,           pages_raft_stats},
+    {"/readyz",       ROUTE_EXACT, READ_METHODS,  ready_parameters,  0,                    pages_prepare_ready, survey_serve,           pages_ready},
+    {"/livez",        ROUTE_EXACT, READ_METHODS,  no_parameters,     0,                    NULL,                pages_serve_live,       NULL},
+    {"/metrics",      ROUTE_EXACT, READ_METHODS,  no_parameters,     0,                    NULL,                survey_serve,           exposition_page},
+    {"/openapi.json", ROUTE_EXACT, READ_METHODS,  no_parameters,     0,                    NULL,                openapi_serve,          NULL},
     {NULL},
 };
 /* clang-format on */
+_Static_assert(sizeof(routes) / sizeof(*routes) - 1 <= METRICS_ROUTES_MAX,
+               "each row has its counters");
 
 static const struct {
     const char *name;

@@ -174,6 +174,11 @@ __attribute__((format(printf, 2, 0))) static void server_on_log(void *context, c
 
 /* ---- turns ---- */
 
+unsigned server_connections(const struct server *server)
+{
+    return server->connections_count;
+}
+
 void server_wake(struct server *server)
 {
     server->wanted = true;

@@ -18,6 +18,8 @@ void server_on_edges_up(struct server *server);
 /* No request may be waiting for an edge any more. */
 void server_free(struct server *server);
 
+unsigned server_connections(const struct server *server);
+
 /* Something was resumed: libmicrohttpd runs at the end of this turn, or in the next. */
 void server_wake(struct server *server);
 

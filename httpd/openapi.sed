@@ -1,0 +1,5 @@
+# openapi.json as C: each line a string literal.
+s/\\/\\\\/g
+s/"/\\"/g
+s/^/"/
+s/$/\\n"/
