@@ -318,7 +318,7 @@ struct crowd *crowd_start(const struct cluster *cluster, const struct crowd_opti
     o->keys = o->keys ? o->keys : 8;
     o->key_ms = o->key_ms ? o->key_ms : 2000;
     o->pace_us = o->pace_us ? o->pace_us : 4000;
-    o->timeout_ms = o->timeout_ms ? o->timeout_ms : 3000;
+    o->timeout_ms = o->timeout_ms ? o->timeout_ms : 1500;
     o->value_pad_max = o->value_pad_max ? o->value_pad_max : 200;
     ck_assert(o->clients <= CROWD_CLIENTS_MAX && o->keys <= KNOWN_MAX &&
               o->value_pad_max <= PAD_MAX);
