@@ -26,6 +26,7 @@ struct chaos {
     struct crowd *crowd;
     struct chance chance;
     unsigned target; /* of the blow */
+    pid_t frozen;    /* its raftd */
     unsigned slowest_ms;
 };
 
@@ -78,6 +79,20 @@ static void thaw(struct chaos *chaos)
     node_thaw(&chaos->cluster.nodes[chaos->target]);
 }
 
+/* Alone, so that requests reach it and wait: it wakes up with the belief it fell asleep with. */
+static void freeze_raftd(struct chaos *chaos)
+{
+    chaos->frozen = node_daemon_pid(&chaos->cluster.nodes[chaos->target], "raftd");
+    if (chaos->frozen > 0)
+        (void)kill(chaos->frozen, SIGSTOP);
+}
+
+static void thaw_raftd(struct chaos *chaos)
+{
+    if (chaos->frozen > 0)
+        (void)kill(chaos->frozen, SIGCONT);
+}
+
 static void cut_off(struct chaos *chaos)
 {
     cluster_cut_off(&chaos->cluster, chaos->target);
@@ -117,6 +132,7 @@ static const struct blow {
     {"kill the node", 4, true, false, kill_node, start_node},
     {"kill everything", 1, false, false, kill_everything, start_everything},
     {"freeze the node", 3, true, false, freeze, thaw},
+    {"freeze raftd", 3, true, false, freeze_raftd, thaw_raftd},
     {"cut the node off", 3, true, true, cut_off, heal},
     {"mute the node", 1, true, true, mute, heal},
     {"deafen the node", 1, true, true, deafen, heal},

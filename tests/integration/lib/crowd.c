@@ -15,6 +15,7 @@
 
 #define PAD_MAX 4000u
 #define KNOWN_MAX 32u
+#define CROWD_PATIENCE 6u /* some wait long, and so hear what a node says that was away */
 
 /* What else is known of an operation. */
 struct footnote {
@@ -303,8 +304,8 @@ static void member_open(struct crowd *crowd, unsigned number)
     member->chance.state = crowd->options.seed + number * 7919u;
     member->via = number % crowd->options.nodes;
     memset(member->known, 0xff, sizeof(member->known));
-    session_open(&member->session, crowd->cluster->nodes, &crowd->options.nodes,
-                 crowd->options.timeout_ms);
+    unsigned patience_ms = crowd->options.timeout_ms * (number % 4 == 0 ? CROWD_PATIENCE : 1);
+    session_open(&member->session, crowd->cluster->nodes, &crowd->options.nodes, patience_ms);
 }
 
 struct crowd *crowd_start(const struct cluster *cluster, const struct crowd_options *options)

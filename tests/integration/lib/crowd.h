@@ -20,7 +20,7 @@ struct crowd_options {
     unsigned keys;          /* in use at a time; 0: 8 */
     unsigned key_ms;        /* until all of them are left; 0: 2000 */
     unsigned pace_us;       /* between two requests of a client; 0: 4000 */
-    unsigned timeout_ms;    /* a client's patience; 0: 1500 */
+    unsigned timeout_ms;    /* a client's patience (every fourth has six times it); 0: 1500 */
     unsigned value_pad_max; /* bytes behind the value's number; 0: 200 */
     unsigned nodes;         /* of the cluster, the first so many; 0: all there are now */
     bool only_leader; /* ask the node that answered last, as clients do; else any, each time */
