@@ -107,6 +107,17 @@ void check_applied(struct cluster *cluster, const struct node *node)
                         (unsigned long long)node->number, (unsigned long long)index);
 }
 
+/* The heartbeats of a leader whose disk hangs would keep the others quiet for ever. */
+void check_disk(struct cluster *cluster, struct node *node)
+{
+    bool hangs = node->raft.role == RAFT_LEADER && node->is_disk_stalled && !node->disk_is_busy &&
+                 node->jobs_count;
+    node->hanging_ms = hangs ? node->hanging_ms + TICK_MS : 0;
+    if (node->hanging_ms > DISK_MS + 2 * TICK_MS)
+        cluster_violate(cluster, "node %llu leads on, and its disk hangs",
+                        (unsigned long long)node->number);
+}
+
 /* What a message promises is on the sender's disk. */
 void check_message(struct cluster *cluster, struct node *node, const struct raft_message *message)
 {

@@ -132,9 +132,29 @@ static void begin(struct cluster *cluster)
     timeline_add(cluster, 300, (struct happening){.kind = FAULT});
 }
 
+/* At rest, and then for a while without an election: nobody is disturbed by servers that were
+ * removed, or came back with another term. */
+struct calm {
+    uint64_t since_ms; /* 0: not yet */
+    uint64_t elections;
+};
+
+static bool is_calm(struct cluster *cluster, struct calm *calm)
+{
+    if (!calm->since_ms && is_at_rest(cluster))
+        calm->since_ms = cluster->now_ms;
+    if (!calm->since_ms || cluster->now_ms < calm->since_ms + CALM_AFTER_MS)
+        calm->elections = cluster->result->elections;
+    else if (cluster->result->elections != calm->elections)
+        cluster_violate(cluster, "an election %llu ms after the cluster came to rest",
+                        (unsigned long long)(cluster->now_ms - calm->since_ms));
+    return calm->since_ms && cluster->now_ms >= calm->since_ms + CALM_AFTER_MS + CALM_MS;
+}
+
 static void run(struct cluster *cluster, uint64_t events_min)
 {
     uint64_t rest_until_ms = 0;
+    struct calm calm = {0};
     begin(cluster);
     while (cluster->heap_count) {
         struct happening happening = timeline_next(cluster);
@@ -145,9 +165,9 @@ static void run(struct cluster *cluster, uint64_t events_min)
             heal_all(cluster);
             rest_until_ms = cluster->now_ms + REST_MS_MAX;
         }
-        if (rest_until_ms && is_at_rest(cluster))
+        if (rest_until_ms && is_calm(cluster, &calm))
             break;
-        if (rest_until_ms && cluster->now_ms > rest_until_ms)
+        if (rest_until_ms && !calm.since_ms && cluster->now_ms > rest_until_ms)
             cluster_violate(cluster, "no rest %u ms after everything healed", REST_MS_MAX);
     }
     struct history_finding finding;

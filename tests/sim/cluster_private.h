@@ -16,10 +16,13 @@
 #define NODES 7u
 #define CLIENTS 8u
 #define TICK_MS 20u
+#define DISK_MS 600u /* a leader that waits longer for its disk steps down */
 #define ENTRIES_OF_A_MESSAGE_MAX 8u
 #define WAITING_MAX 64u
 #define FAULTS_MAX 16u
-#define REST_MS_MAX 60000u /* virtual time to come to rest in, after everything healed */
+#define REST_MS_MAX 60000u  /* virtual time to come to rest in, after everything healed */
+#define CALM_AFTER_MS 1000u /* of rest: what was under way has come to its end */
+#define CALM_MS 2000u       /* and then nobody stands for election */
 
 enum happening_kind {
     TICK,
@@ -84,6 +87,7 @@ struct node {
     struct disk_job jobs[512];
     uint32_t jobs_first, jobs_count;
     bool disk_is_busy;
+    uint64_t hanging_ms; /* it leads, and its disk does nothing */
     struct waiting puts[WAITING_MAX], reads[WAITING_MAX];
     bool stream_is_open[NODES];
 };
@@ -197,5 +201,7 @@ void faults_choose_temper(struct cluster *cluster);
 /* checks.c */
 void check_leader(struct cluster *cluster, struct node *node);
 void check_commit(struct cluster *cluster, struct node *node, uint64_t before);
+/* At each tick. */
+void check_disk(struct cluster *cluster, struct node *node);
 void check_applied(struct cluster *cluster, const struct node *node);
 void check_message(struct cluster *cluster, struct node *node, const struct raft_message *message);

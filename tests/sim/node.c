@@ -37,6 +37,7 @@ void node_forget_memory(struct node *node)
     while (node->jobs_count)
         disk_pop(node);
     node->disk_is_busy = false;
+    node->hanging_ms = 0;
     memset(node->puts, 0, sizeof(node->puts));
     memset(node->reads, 0, sizeof(node->reads));
     memset(node->stream_is_open, 0, sizeof(node->stream_is_open));
@@ -65,7 +66,7 @@ static void node_start(struct cluster *cluster, struct node *node)
 {
     struct raft_start begin = {
         .self = node->number,
-        .timing = {.election_ms = 200, .heartbeat_ms = 60, .disk_ms = 600},
+        .timing = {.election_ms = 200, .heartbeat_ms = 60, .disk_ms = DISK_MS},
         .hard_state = node->hard_state,
         .commit_index = node->checkpoint.applied_index,
         .random = chance_next(&cluster->chance),
@@ -116,6 +117,7 @@ void node_on_tick(struct cluster *cluster, struct node *node, const struct happe
     (void)happening;
     node_step(cluster, node, (struct raft_event){.type = RAFT_ON_TICK, .elapsed_ms = TICK_MS},
               NULL);
+    check_disk(cluster, node);
 }
 
 void node_on_disk_done(struct cluster *cluster, struct node *node,
@@ -129,6 +131,7 @@ void node_on_disk_done(struct cluster *cluster, struct node *node,
     event.term = job->count ? job->entries[job->count - 1].term : 0;
     disk_pop(node);
     node->disk_is_busy = false;
+    node->hanging_ms = 0;
     disk_start(cluster, node);
     node_crash_point(cluster, node);
     if (event.term)
