@@ -4,7 +4,7 @@
 set -eu
 build="build-essential meson ninja-build pkg-config libnng-dev libyaml-dev libcjson-dev libmicrohttpd-dev
 libcurl4-openssl-dev libedit-dev libisal-dev libxxhash-dev check"
-[ "${1:-}" = test ] && build="$build curl procps"
+[ "${1:-}" = test ] && build="$build curl procps iproute2 util-linux"
 
 missing=""
 for package in $build; do
