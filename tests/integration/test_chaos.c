@@ -20,6 +20,7 @@
 
 #define SERVES_MS_MAX 5000u /* after a blow, as long as a majority stands */
 #define WHOLE_MS_MAX 20000u /* until the node that was hit is a ready follower again */
+#define START_MS_MAX 20000u /* until nodes that were all down serve: they start first */
 
 struct chaos {
     struct cluster cluster;
@@ -159,15 +160,15 @@ static const struct blow *choose_blow(struct chaos *chaos)
 /* Half of all blows hit the leader. */
 static unsigned choose_target(struct chaos *chaos)
 {
-    unsigned leader = cluster_wait_leader(&chaos->cluster, CLUSTER_NONE, SERVES_MS_MAX);
+    unsigned leader = cluster_wait_leader(&chaos->cluster, CLUSTER_NONE, START_MS_MAX);
     unsigned other = (unsigned)chance_below(&chaos->chance, chaos->cluster.count);
     return chance_is(&chaos->chance, 500) ? leader : other;
 }
 
 /* A write that was called after `since_ns` is acknowledged, by now. */
-static unsigned wait_served(struct chaos *chaos, uint64_t since_ns)
+static unsigned wait_served(struct chaos *chaos, uint64_t since_ns, unsigned ms_max)
 {
-    CLUSTER_WAIT(&chaos->cluster, crowd_writes_since(chaos->crowd, since_ns) > 0, SERVES_MS_MAX);
+    CLUSTER_WAIT(&chaos->cluster, crowd_writes_since(chaos->crowd, since_ns) > 0, ms_max);
     unsigned ms = (unsigned)((crowd_now_ns() - since_ns) / 1000000u);
     chaos->slowest_ms = ms > chaos->slowest_ms ? ms : chaos->slowest_ms;
     return ms;
@@ -190,11 +191,12 @@ static void strike(struct chaos *chaos, unsigned number)
             cluster_leader(&chaos->cluster) == (int)chaos->target ? " (leads)" : "", blow->name);
     blow->strike(chaos);
     if (majority_stands)
-        fprintf(stderr, ", a write after %u ms", wait_served(chaos, crowd_now_ns()));
+        fprintf(stderr, ", a write after %u ms", wait_served(chaos, crowd_now_ns(), SERVES_MS_MAX));
     if (blow->heal) {
         pass_time(chaos, 0, 2500);
         blow->heal(chaos);
-        fprintf(stderr, ", healed, a write after %u ms", wait_served(chaos, crowd_now_ns()));
+        fprintf(stderr, ", healed, a write after %u ms",
+                wait_served(chaos, crowd_now_ns(), majority_stands ? SERVES_MS_MAX : START_MS_MAX));
     }
     uint64_t healed_ms = now_ms();
     CLUSTER_WAIT(&chaos->cluster, cluster_is_led(&chaos->cluster), WHOLE_MS_MAX);
@@ -230,7 +232,7 @@ static void run_chaos(const struct cluster_options *options, unsigned blows_max,
     cluster_make(&chaos.cluster, options);
     chaos.crowd = crowd_start(&chaos.cluster, &(struct crowd_options){.seed = seed});
     uint64_t began_ns = crowd_now_ns();
-    wait_served(&chaos, began_ns);
+    wait_served(&chaos, began_ns, SERVES_MS_MAX);
     unsigned count = 0;
     while (count < blows_max && now_ms() < until_ms)
         strike(&chaos, ++count);
