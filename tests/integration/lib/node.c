@@ -268,10 +268,23 @@ static void daemon_pids(const struct node *node, pid_t pids[3])
         pids[i] = node_daemon_pid(node, daemons[i]);
 }
 
+/* An orphan that has ended may lie there until init looks. */
+static bool is_gone(pid_t pid)
+{
+    char path[64], state = 'Z';
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "r");
+    if (file && fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+        state = 'Z';
+    if (file)
+        (void)fclose(file);
+    return state == 'Z' || state == 'X';
+}
+
 static bool all_gone(const pid_t pids[3])
 {
     for (int i = 0; i < 3; i++)
-        if (pids[i] > 0 && kill(pids[i], 0) == 0)
+        if (pids[i] > 0 && !is_gone(pids[i]))
             return false;
     return true;
 }
@@ -300,10 +313,13 @@ void node_kill_all(struct node *node)
     node_thaw(node);
     daemon_pids(node, pids);
     node->killed_ms = now_ms();
-    kill(node->pid, SIGKILL); /* first, so that it restarts nothing */
+    /* The launcher last, and stopped before, so that it restarts nothing: its end tells the daemons
+     * to leave in order, which no power cut does. */
+    kill(node->pid, SIGSTOP);
     for (int i = 0; i < 3; i++)
         if (pids[i] > 0)
             kill(pids[i], SIGKILL);
+    kill(node->pid, SIGKILL);
     waitpid(node->pid, NULL, 0);
     node->pid = 0;
     NODE_WAIT(node, all_gone(pids), 10000);
