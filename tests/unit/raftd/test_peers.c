@@ -44,11 +44,11 @@ static struct node {
 /* The condition is not looked at again once it was true. */
 #define WAIT_FOR(condition)                                                                        \
     do {                                                                                           \
-        uint64_t until_ms = clock_monotonic_ms() + 20000;                                          \
+        uint64_t until_ms = clock_monotonic_ms() + 60000;                                          \
         bool is_met = false;                                                                       \
         while (!(is_met = (condition)) && clock_monotonic_ms() < until_ms)                         \
             loop_turn(loop, 20);                                                                   \
-        ck_assert_msg(is_met, "waited 20 s for " #condition);                                      \
+        ck_assert_msg(is_met, "waited 60 s for " #condition);                                      \
     } while (0)
 
 /* A turn that is slow because the machine is busy delays everything. */
