@@ -6,66 +6,30 @@
 
 #include <errno.h>
 #include <malloc.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #define STEP_LEAVES 64u
 #define COMPACT_PAUSE_MS 2u
 #define STEP_FRAMES 512u /* given back in one step of the loop: some tens of microseconds */
 
-enum work { WORK_NONE, WORK_WRITE, WORK_WRITTEN, WORK_STOP };
-
 struct checkpointer {
-    struct loop *loop;
+    struct checkpointer_options options;
+    struct loop *loop; /* these two are the options' */
     struct store *store;
-    void (*on_failed)(void *context, int code);
-    void *context;
-    pthread_t thread;
-    pthread_mutex_t mutex;
-    pthread_cond_t changed;
-    enum work work; /* the hand-over: guarded by the mutex */
-    int code;       /* of the write, when WRITTEN */
-    int done_fd;
-    struct loop_source *done_source;
+    struct worker_job write;
+    int code; /* of the last write */
     struct loop_timer timer;
     struct loop_timer compact_timer;
     uint64_t began_us;
     bool resting; /* the timer is that of checkpointer_rest */
     bool written; /* the last one begun is on disk, whether its frames are given back or not */
+    bool held, finishing;
 };
 
-static void *checkpointer_thread(void *context)
+static int checkpointer_run(void *context)
 {
     struct checkpointer *checkpointer = context;
-    (void)pthread_mutex_lock(&checkpointer->mutex);
-    while (checkpointer->work != WORK_STOP) {
-        if (checkpointer->work != WORK_WRITE) {
-            (void)pthread_cond_wait(&checkpointer->changed, &checkpointer->mutex);
-            continue;
-        }
-        (void)pthread_mutex_unlock(&checkpointer->mutex);
-        int code = store_checkpoint_write(checkpointer->store);
-        (void)pthread_mutex_lock(&checkpointer->mutex);
-        checkpointer->code = code;
-        checkpointer->work = WORK_WRITTEN;
-        uint64_t one = 1;
-        (void)!write(checkpointer->done_fd, &one, sizeof(one));
-        (void)pthread_cond_broadcast(&checkpointer->changed);
-    }
-    (void)pthread_mutex_unlock(&checkpointer->mutex);
-    return NULL;
-}
-
-static void checkpointer_hand_over(struct checkpointer *checkpointer, enum work work)
-{
-    (void)pthread_mutex_lock(&checkpointer->mutex);
-    checkpointer->work = work;
-    (void)pthread_cond_broadcast(&checkpointer->changed);
-    (void)pthread_mutex_unlock(&checkpointer->mutex);
+    return store_checkpoint_write(checkpointer->store);
 }
 
 /* ---- when ---- */
@@ -73,17 +37,19 @@ static void checkpointer_hand_over(struct checkpointer *checkpointer, enum work 
 static void checkpointer_begin(void *context)
 {
     struct checkpointer *checkpointer = context;
-    if (!store_checkpoint_begin(checkpointer->store))
+    if (checkpointer->held || !store_checkpoint_begin(checkpointer->store))
         return;
     loop_timer_cancel(checkpointer->loop, &checkpointer->timer);
     checkpointer->began_us = clock_monotonic_us();
     checkpointer->written = checkpointer->resting = false;
-    checkpointer_hand_over(checkpointer, WORK_WRITE);
+    worker_give(checkpointer->options.worker, &checkpointer->write);
 }
 
 static void checkpointer_again(void *context)
 {
-    checkpointer_hand_over(context, WORK_WRITE);
+    struct checkpointer *checkpointer = context;
+    if (!checkpointer->held)
+        worker_give(checkpointer->options.worker, &checkpointer->write);
 }
 
 static void checkpointer_wait_for(struct checkpointer *checkpointer)
@@ -96,7 +62,8 @@ static void checkpointer_wait_for(struct checkpointer *checkpointer)
 
 void checkpointer_consider(struct checkpointer *checkpointer)
 {
-    if (store_checkpoint_is_open(checkpointer->store) || !store_has_changes(checkpointer->store))
+    if (checkpointer->held || store_checkpoint_is_open(checkpointer->store) ||
+        !store_has_changes(checkpointer->store))
         return;
     if (store_wants_checkpoint(checkpointer->store))
         checkpointer_begin(checkpointer);
@@ -152,9 +119,13 @@ static void checkpointer_on_success(struct checkpointer *checkpointer)
                  (unsigned long long)((clock_monotonic_us() - checkpointer->began_us) / 1000));
 }
 
-static void checkpointer_on_written(struct checkpointer *checkpointer, int code)
+static void checkpointer_on_written(void *context, int code)
 {
-    if (!code) {
+    struct checkpointer *checkpointer = context;
+    checkpointer->code = code;
+    if (checkpointer->finishing) {
+        checkpointer->written = code == 0;
+    } else if (!code) {
         checkpointer_on_success(checkpointer);
     } else if (code == -ENOSPC || code == -EDQUOT) {
         store_set_no_space(checkpointer->store, true);
@@ -164,76 +135,59 @@ static void checkpointer_on_written(struct checkpointer *checkpointer, int code)
                        loop_now_ms(checkpointer->loop) + CHECKPOINT_RETRY_MS, checkpointer_again,
                        checkpointer);
     } else {
-        checkpointer->on_failed(checkpointer->context, code);
+        checkpointer->options.on_failed(checkpointer->options.context, code);
     }
 }
 
-static void checkpointer_on_done(void *context, uint32_t epoll_events)
+/* ---- while the store is replaced ---- */
+
+void checkpointer_hold(struct checkpointer *checkpointer)
 {
-    struct checkpointer *checkpointer = context;
-    uint64_t count;
-    (void)epoll_events;
-    (void)!read(checkpointer->done_fd, &count, sizeof(count));
-    (void)pthread_mutex_lock(&checkpointer->mutex);
-    bool written = checkpointer->work == WORK_WRITTEN;
-    int code = checkpointer->code;
-    if (written)
-        checkpointer->work = WORK_NONE;
-    (void)pthread_mutex_unlock(&checkpointer->mutex);
-    if (written)
-        checkpointer_on_written(checkpointer, code);
+    checkpointer->held = true;
+}
+
+static void checkpointer_cancel_timers(struct checkpointer *checkpointer)
+{
+    loop_timer_cancel(checkpointer->loop, &checkpointer->timer);
+    loop_timer_cancel(checkpointer->loop, &checkpointer->compact_timer);
+}
+
+/* A checkpoint that waits for room on the disk lost its timer, if that ran out meanwhile. */
+void checkpointer_release(struct checkpointer *checkpointer, bool is_replaced)
+{
+    checkpointer->held = false;
+    if (is_replaced) {
+        checkpointer_cancel_timers(checkpointer);
+        checkpointer->written = checkpointer->resting = false;
+    }
+    bool waits = store_checkpoint_is_open(checkpointer->store) && !checkpointer->written;
+    if (waits && !checkpointer->write.is_given && !checkpointer->timer.place)
+        checkpointer_again(checkpointer);
+    checkpointer_consider(checkpointer);
 }
 
 /* ---- life ---- */
 
-int checkpointer_new(struct checkpointer **ret_checkpointer, struct loop *loop, struct store *store,
-                     void (*on_failed)(void *context, int code), void *context)
+struct checkpointer *checkpointer_new(const struct checkpointer_options *options)
 {
     struct checkpointer *checkpointer = memory_new_zeroed(1, sizeof(*checkpointer));
-    checkpointer->loop = loop;
-    checkpointer->store = store;
-    checkpointer->on_failed = on_failed;
-    checkpointer->context = context;
-    (void)pthread_mutex_init(&checkpointer->mutex, NULL);
-    (void)pthread_cond_init(&checkpointer->changed, NULL);
-    checkpointer->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    int code = checkpointer->done_fd < 0 ? -errno : 0;
-    if (!code)
-        code = loop_watch(loop, checkpointer->done_fd, EPOLLIN, checkpointer_on_done, checkpointer,
-                          &checkpointer->done_source);
-    if (!code)
-        code = -pthread_create(&checkpointer->thread, NULL, checkpointer_thread, checkpointer);
-    if (code) {
-        free(checkpointer);
-        return code;
-    }
-    *ret_checkpointer = checkpointer;
-    return 0;
-}
-
-/* Waits for what the thread has under way. True if it wrote the open checkpoint and nobody has
- * ended that yet; *ret_code is its outcome. */
-static bool checkpointer_wait(struct checkpointer *checkpointer, int *ret_code)
-{
-    (void)pthread_mutex_lock(&checkpointer->mutex);
-    while (checkpointer->work == WORK_WRITE)
-        (void)pthread_cond_wait(&checkpointer->changed, &checkpointer->mutex);
-    bool written = checkpointer->work == WORK_WRITTEN;
-    *ret_code = written ? checkpointer->code : 0;
-    (void)pthread_mutex_unlock(&checkpointer->mutex);
-    return written && *ret_code == 0;
+    checkpointer->options = *options;
+    checkpointer->loop = options->loop;
+    checkpointer->store = options->store;
+    checkpointer->write = (struct worker_job){
+        .run = checkpointer_run, .done = checkpointer_on_written, .context = checkpointer};
+    return checkpointer;
 }
 
 /* A checkpoint may be open and not written, if it did not fit the disk before: it ends only once it
  * is on the disk. */
 static int checkpointer_write_rest(struct checkpointer *checkpointer)
 {
-    int code;
-    bool written = checkpointer_wait(checkpointer, &code);
+    int code = checkpointer->code;
     if (code && code != -ENOSPC && code != -EDQUOT)
         return code;
     code = 0;
-    if (store_checkpoint_is_open(checkpointer->store) && !written && !checkpointer->written)
+    if (store_checkpoint_is_open(checkpointer->store) && !checkpointer->written)
         code = store_checkpoint_write(checkpointer->store);
     if (code)
         return code;
@@ -249,15 +203,10 @@ static int checkpointer_write_rest(struct checkpointer *checkpointer)
 
 int checkpointer_finish(struct checkpointer *checkpointer)
 {
+    checkpointer->finishing = true;
+    worker_settle(checkpointer->options.worker);
     int code = checkpointer_write_rest(checkpointer);
-    loop_timer_cancel(checkpointer->loop, &checkpointer->timer);
-    loop_timer_cancel(checkpointer->loop, &checkpointer->compact_timer);
-    loop_unwatch(checkpointer->loop, checkpointer->done_source);
-    checkpointer_hand_over(checkpointer, WORK_STOP);
-    (void)pthread_join(checkpointer->thread, NULL);
-    (void)close(checkpointer->done_fd);
-    (void)pthread_cond_destroy(&checkpointer->changed);
-    (void)pthread_mutex_destroy(&checkpointer->mutex);
+    checkpointer_cancel_timers(checkpointer);
     free(checkpointer);
     return code;
 }

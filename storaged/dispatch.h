@@ -13,6 +13,7 @@
 struct storaged {
     struct loop *loop;
     struct store *store;
+    struct worker *worker;
     struct checkpointer *checkpointer;
     struct reads *reads;
     struct snapshots *snapshots;

@@ -185,10 +185,15 @@ static int prepare(struct storaged *storaged, const struct config *config, struc
 static int start(struct storaged *storaged, const struct config *config, struct error *error)
 {
     storaged->hello = hello_of(PROTO_ROLE_STORAGED, entropy_number(), config->node_id);
-    int code = checkpointer_new(&storaged->checkpointer, storaged->loop, storaged->store,
-                                on_checkpoint_failed, storaged->loop);
+    int code = worker_new(&storaged->worker, storaged->loop);
     if (code)
-        return error_set_errno(error, code, "cannot start the checkpoint thread");
+        return error_set_errno(error, code, "cannot start the second thread");
+    storaged->checkpointer =
+        checkpointer_new(&(struct checkpointer_options){.loop = storaged->loop,
+                                                        .worker = storaged->worker,
+                                                        .store = storaged->store,
+                                                        .on_failed = on_checkpoint_failed,
+                                                        .context = storaged->loop});
     storaged->reads = reads_new(storaged->loop, storaged->store, &storaged->server);
     storaged->snapshots = snapshots_new(storaged->loop, storaged->store, &storaged->server);
     storaged->install = install_new(storaged->loop, &storaged->server, on_installed, storaged);
@@ -212,6 +217,7 @@ static int run(struct storaged *storaged)
     }
     logger_info("stopped", "durable_index=%llu",
                 (unsigned long long)store_durable_index(storaged->store));
+    worker_free(storaged->worker);
     install_free(storaged->install);
     snapshots_free(storaged->snapshots);
     reads_free(storaged->reads);

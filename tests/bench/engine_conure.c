@@ -17,6 +17,7 @@
 
 static struct store *store;
 static struct loop *loop;
+static struct worker *worker;
 static struct checkpointer *checkpointer;
 static struct buffer command_bytes;
 
@@ -28,9 +29,11 @@ static void on_failed(void *context, int code)
 
 static void conure_start_checkpointer(void)
 {
-    int code = checkpointer_new(&checkpointer, loop, store, on_failed, NULL);
+    int code = worker_new(&worker, loop);
     if (code)
-        bench_fail("checkpointer", code);
+        bench_fail("worker", code);
+    checkpointer = checkpointer_new(&(struct checkpointer_options){
+        .loop = loop, .worker = worker, .store = store, .on_failed = on_failed});
 }
 
 static void conure_open(void)
@@ -45,6 +48,7 @@ static void conure_open(void)
 static void conure_close(void)
 {
     (void)checkpointer_finish(checkpointer);
+    worker_free(worker);
     store_close(store);
     loop_free(loop);
     buffer_free(&command_bytes);

@@ -13,13 +13,15 @@ static void on_failed(void *context, int code)
 START_TEST(test_checkpointer_stop_while_a_full_disk_is_waited_for_loses_nothing)
 {
     struct loop *loop;
-    struct checkpointer *checkpointer;
+    struct worker *worker;
     struct store_status status;
     setenv("CONURE_FAULT", "tree.page.write:1=ENOSPC", 1);
     enter_folder();
     ck_assert_int_eq(loop_new(&loop), 0);
     struct store *store = open_store();
-    ck_assert_int_eq(checkpointer_new(&checkpointer, loop, store, on_failed, NULL), 0);
+    ck_assert_int_eq(worker_new(&worker, loop), 0);
+    struct checkpointer *checkpointer = checkpointer_new(&(struct checkpointer_options){
+        .loop = loop, .worker = worker, .store = store, .on_failed = on_failed});
     memset(value, 'v', sizeof(value));
     for (unsigned i = 0; i < 12000; i++) /* past the soft limit: the checkpoint begins at once */
         (void)put(store, &i, sizeof(i), value, 3000);
@@ -34,6 +36,7 @@ START_TEST(test_checkpointer_stop_while_a_full_disk_is_waited_for_loses_nothing)
     ck_assert_uint_eq(store_durable_index(store), 0);
     ck_assert_int_eq(checkpointer_finish(checkpointer), 0);
     ck_assert_uint_eq(store_durable_index(store), 12000);
+    worker_free(worker);
     store_close(store);
     check_clean();
     loop_free(loop);
