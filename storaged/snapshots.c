@@ -3,6 +3,7 @@
 #include "buffer.h"
 #include "cursor.h"
 #include "limits.h"
+#include "logger.h"
 #include "message.h"
 #include "snapshot.h"
 
@@ -13,8 +14,9 @@
 struct snapshot {
     uint64_t number; /* 0: free; never used again */
     struct view *view;
-    struct cursor cursor;
     uint32_t next_part;
+    struct cursor cursor;      /* where the next part begins */
+    struct cursor last_cursor; /* where the last one began */
     bool is_through;
 };
 
@@ -104,21 +106,57 @@ static uint16_t status_of(int code)
 }
 
 /* Records until the part is full. 0: there is more; CURSOR_END; or an error. */
-static int fill_part(struct snapshot *snapshot, struct buffer *into)
+static int fill_part(struct cursor *cursor, struct buffer *into)
 {
     struct tree_record record;
-    int code = snapshot->next_part == 0 ? cursor_first(&snapshot->cursor) : 0;
-    while (!code) {
-        code = cursor_load(&snapshot->cursor, &record);
+    unsigned count = 0;
+    int code = 0;
+    while (!code && into->length < SNAPSHOTS_PART_BYTES && count++ < SNAPSHOTS_RECORDS_MAX) {
+        code = cursor_load(cursor, &record);
         if (code)
             return code;
         snapshot_part_add(into, record.revision, record.key.bytes, record.key.length,
                           record.value.bytes, record.value.length);
-        code = cursor_next(&snapshot->cursor);
-        if (into->length >= SNAPSHOTS_PART_BYTES)
-            break;
+        code = cursor_next(cursor);
     }
     return code;
+}
+
+/* The cursor stays where it is if the part is asked for again, or cannot be read. */
+static int read_part(struct snapshot *snapshot, uint32_t part, struct buffer *into)
+{
+    bool is_again = part != snapshot->next_part;
+    struct cursor from = is_again ? snapshot->last_cursor : snapshot->cursor, cursor = from;
+    int code = part == 0 ? cursor_first(&cursor) : 0;
+    if (!code)
+        code = fill_part(&cursor, into);
+    if (code < 0)
+        return code;
+    snapshot->last_cursor = from;
+    snapshot->cursor = cursor;
+    snapshot->next_part = part + 1;
+    snapshot->is_through = code == CURSOR_END;
+    return code;
+}
+
+/* The next one, or the last again. */
+static bool has_part(const struct snapshot *snapshot, uint32_t part)
+{
+    if (part == snapshot->next_part)
+        return !snapshot->is_through;
+    return snapshot->next_part > 0 && part == snapshot->next_part - 1;
+}
+
+static void log_unreadable(struct snapshots *snapshots, const struct snapshot *snapshot, int code)
+{
+    char reason[600];
+    if (code == -ESTALE)
+        logger_warning("snapshot_expired", "index=%llu part=%u",
+                       (unsigned long long)view_state(snapshot->view)->applied_index,
+                       snapshot->next_part);
+    else
+        logger_error("damaged", "reason=%s",
+                     logger_quoted(reason, sizeof(reason), store_damage(snapshots->store)));
 }
 
 int snapshots_on_read(struct snapshots *snapshots, struct bus_request *request)
@@ -127,18 +165,21 @@ int snapshots_on_read(struct snapshots *snapshots, struct bus_request *request)
     int code = snapshot_read_decode(&request->body, &read);
     if (code)
         return code;
+    struct buffer *reply = &snapshots->reply;
     struct snapshot *snapshot = read.view ? find(snapshots, read.view) : NULL;
-    snapshot_part_begin(&snapshots->reply);
-    if (!snapshot || snapshot->is_through || read.part != snapshot->next_part) {
-        snapshot_part_finish(&snapshots->reply, PROTO_STATUS_NOT_FOUND, false);
-    } else {
-        code = fill_part(snapshot, &snapshots->reply);
-        snapshot->is_through = code == CURSOR_END;
-        snapshot->next_part++;
-        snapshot_part_finish(&snapshots->reply, status_of(code), snapshot->is_through);
+    uint16_t status = PROTO_STATUS_NOT_FOUND;
+    snapshot_part_begin(reply);
+    if (snapshot && has_part(snapshot, read.part)) {
+        code = read_part(snapshot, read.part, reply);
+        status = status_of(code);
     }
-    bus_reply(*snapshots->server, &request->route, PROTO_SNAPSHOT_PART, &snapshots->reply);
-    buffer_clear(&snapshots->reply, 2 * LIMIT_BATCH_BYTES_SOFT);
+    if (code < 0) {
+        log_unreadable(snapshots, snapshot, code);
+        snapshot_part_begin(reply);
+    }
+    snapshot_part_finish(reply, status, code == CURSOR_END);
+    bus_reply(*snapshots->server, &request->route, PROTO_SNAPSHOT_PART, reply);
+    buffer_clear(reply, 2 * LIMIT_BATCH_BYTES_SOFT);
     return 0;
 }
 
@@ -155,6 +196,12 @@ int snapshots_on_close(struct snapshots *snapshots, struct bus_request *request)
     return 0;
 }
 
+void snapshots_forget(struct snapshots *snapshots)
+{
+    for (unsigned i = 0; i < SNAPSHOTS_MAX; i++)
+        snapshot_end(&snapshots->list[i]);
+}
+
 struct snapshots *snapshots_new(struct loop *loop, struct store *store, struct bus_server **server)
 {
     struct snapshots *snapshots = memory_new_zeroed(1, sizeof(*snapshots));
@@ -168,8 +215,7 @@ void snapshots_free(struct snapshots *snapshots)
 {
     if (!snapshots)
         return;
-    for (unsigned i = 0; i < SNAPSHOTS_MAX; i++)
-        snapshot_end(&snapshots->list[i]);
+    snapshots_forget(snapshots);
     buffer_free(&snapshots->reply);
     free(snapshots);
 }
