@@ -27,7 +27,7 @@ struct level {
 
 struct bulk {
     int fd;
-    char path[LIMIT_PATH_BYTES_MAX], beside[LIMIT_PATH_BYTES_MAX + 8];
+    char path[LIMIT_PATH_BYTES_MAX], beside[LIMIT_PATH_BYTES_MAX + sizeof(BULK_BESIDE)];
     uint64_t pages;         /* the next number */
     uint64_t written_pages; /* up to here on the disk; the rest in `out` */
     struct buffer out;
@@ -182,14 +182,14 @@ int bulk_add(struct bulk *bulk, struct node_bytes key, uint64_t revision, struct
 
 /* ---- life ---- */
 
-int bulk_begin(struct bulk **ret_bulk, const char *path, struct error *error)
+int bulk_begin(struct bulk **ret_bulk, const char *path, enum bulk_place place, struct error *error)
 {
-    if (access(path, F_OK) == 0)
+    if (place == BULK_NEW && access(path, F_OK) == 0)
         return error_set(error, -EEXIST, "%s is there already", path);
     struct bulk *bulk = memory_new_zeroed(1, sizeof(*bulk));
     int length = snprintf(bulk->path, sizeof(bulk->path), "%s", path);
     int code = length < 0 || (size_t)length >= sizeof(bulk->path) ? -ENAMETOOLONG : 0;
-    snprintf(bulk->beside, sizeof(bulk->beside), "%s.new", bulk->path);
+    snprintf(bulk->beside, sizeof(bulk->beside), "%s" BULK_BESIDE, bulk->path);
     if (!code)
         code = file_open("bulk.open", bulk->beside, O_WRONLY | O_CREAT | O_TRUNC, 0600, &bulk->fd);
     if (code) {
@@ -258,16 +258,19 @@ static int bulk_write_meta(struct bulk *bulk, struct meta *meta, const struct bu
     return file_write_at("bulk.meta.write", bulk->fd, pages, sizeof(pages), 0);
 }
 
-/* The name's own directory: what must be synced for the name to last. */
-static int bulk_rename(struct bulk *bulk)
+/* A failed sync says nothing about what is on the disk, whatever its code (invariant 7). */
+static int bulk_sync_code(int code)
 {
-    int code = file_rename("bulk.rename", bulk->beside, bulk->path);
-    if (code)
-        return code;
+    return code ? -EIO : 0;
+}
+
+/* The name's own directory: what must be synced for the name to last. */
+static int bulk_sync_name(struct bulk *bulk)
+{
     char *slash = strrchr(bulk->path, '/');
     if (slash)
         slash[slash == bulk->path] = '\0';
-    return file_sync_directory("bulk.directory.sync", slash ? bulk->path : ".");
+    return bulk_sync_code(file_sync_directory("bulk.directory.sync", slash ? bulk->path : "."));
 }
 
 int bulk_finish(struct bulk *bulk, const struct bulk_end *end, struct error *error)
@@ -280,15 +283,17 @@ int bulk_finish(struct bulk *bulk, const struct bulk_end *end, struct error *err
     if (!code)
         code = bulk_write_meta(bulk, &meta, end);
     if (!code)
-        code = file_sync("bulk.sync", bulk->fd);
+        code = bulk_sync_code(file_sync("bulk.sync", bulk->fd));
+    if (!code)
+        code = file_rename("bulk.rename", bulk->beside, bulk->path);
     if (code) {
         (void)error_set_errno(error, code, "cannot write %s", bulk->beside);
         bulk_abandon(bulk);
         return code;
     }
-    code = bulk_rename(bulk);
+    code = bulk_sync_name(bulk);
     if (code)
-        (void)error_set_errno(error, code, "cannot give %s its name", bulk->beside);
+        (void)error_set_errno(error, code, "cannot sync the name of %s", bulk->path);
     bulk_free(bulk);
     return code;
 }

@@ -61,7 +61,7 @@ static int storaged_on_apply(struct storaged *storaged, struct bus_request *requ
     applied_begin(&storaged->reply);
     if (first_index != store_applied_index(storaged->store) + 1) {
         head.status = PROTO_STATUS_GAP;
-    } else if (storaged->damaged || storaged->replaced || store_is_full(storaged->store)) {
+    } else if (storaged->damaged || store_is_full(storaged->store)) {
         head.status = PROTO_STATUS_BUSY;
     } else if ((code = storaged_apply_list(storaged, &list))) {
         storaged_end_at_entry(storaged, code);
@@ -80,13 +80,35 @@ static int storaged_on_read(struct storaged *storaged, struct bus_request *reque
     return reads_on_request(storaged->reads, request);
 }
 
-static int storaged_on_store_status(struct storaged *storaged, struct bus_request *request)
+static void storaged_tell_status(struct storaged *storaged, const struct bus_route *route)
 {
     struct store_status status;
     store_fill_status(storaged->store, &status);
     store_status_encode(&storaged->reply, &status);
-    bus_reply(storaged->server, &request->route, PROTO_STORE_STATUS_OK, &storaged->reply);
+    bus_reply(storaged->server, route, PROTO_STORE_STATUS_OK, &storaged->reply);
+}
+
+/* raftd takes the answer for what is durable here: while an install ends, that is not known. It
+ * asks again and again; the newest is answered. */
+static int storaged_on_store_status(struct storaged *storaged, struct bus_request *request)
+{
+    if (request->peer == PROTO_ROLE_RAFTD && install_is_ending(storaged->install)) {
+        storaged->owes_status = true;
+        storaged->status_route = request->route;
+    } else {
+        storaged_tell_status(storaged, &request->route);
+    }
     return 0;
+}
+
+void storaged_on_install_ended(void *context, bool is_installed)
+{
+    struct storaged *storaged = context;
+    storaged->applied_some = storaged->applied_some || is_installed; /* for reads that wait */
+    if (storaged->owes_status)
+        storaged_tell_status(storaged, &storaged->status_route);
+    storaged->owes_status = false;
+    buffer_clear(&storaged->reply, 2 * LIMIT_BATCH_BYTES_SOFT);
 }
 
 static int storaged_on_snapshot_open(struct storaged *storaged, struct bus_request *request)
@@ -104,19 +126,9 @@ static int storaged_on_snapshot_close(struct storaged *storaged, struct bus_requ
     return snapshots_on_close(storaged->snapshots, request);
 }
 
-static int storaged_on_install_begin(struct storaged *storaged, struct bus_request *request)
+static int storaged_on_install(struct storaged *storaged, struct bus_request *request)
 {
-    return install_on_begin(storaged->install, request);
-}
-
-static int storaged_on_install_part(struct storaged *storaged, struct bus_request *request)
-{
-    return install_on_part(storaged->install, request);
-}
-
-static int storaged_on_install_end(struct storaged *storaged, struct bus_request *request)
-{
-    return install_on_end(storaged->install, request);
+    return install_on_request(storaged->install, request);
 }
 
 /* ---- the table ---- */
@@ -131,9 +143,9 @@ static const struct {
     {PROTO_SNAPSHOT_OPEN, storaged_on_snapshot_open},
     {PROTO_SNAPSHOT_READ, storaged_on_snapshot_read},
     {PROTO_SNAPSHOT_CLOSE, storaged_on_snapshot_close},
-    {PROTO_INSTALL_BEGIN, storaged_on_install_begin},
-    {PROTO_INSTALL_PART, storaged_on_install_part},
-    {PROTO_INSTALL_END, storaged_on_install_end},
+    {PROTO_INSTALL_BEGIN, storaged_on_install},
+    {PROTO_INSTALL_PART, storaged_on_install},
+    {PROTO_INSTALL_END, storaged_on_install},
 };
 #define HANDLERS_COUNT (sizeof(handlers) / sizeof(*handlers))
 
@@ -174,6 +186,10 @@ static int storaged_on_hello(void *context, struct wire_reader *body, uint32_t *
     if (code)
         return code;
     *ret_peer = (uint32_t)peer.role;
+    if (peer.role == PROTO_ROLE_RAFTD) { /* there is one, and its edge before is gone */
+        snapshots_forget(storaged->snapshots);
+        install_forget(storaged->install);
+    }
     hello_encode(welcome, &storaged->hello);
     return 0;
 }

@@ -11,7 +11,6 @@
 #include "verify.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
@@ -135,30 +134,22 @@ static void on_checkpoint_failed(void *context, int code)
     loop_stop(context, EXIT_CODE_FAILURE);
 }
 
+/* The next start opens whichever file has the name then. */
+static void on_install_failed(void *context, int code, const char *reason)
+{
+    struct storaged *storaged = context;
+    char quoted[600];
+    logger_error("install_failed", "code=%d reason=%s", code,
+                 logger_quoted(quoted, sizeof(quoted), reason));
+    loop_stop(storaged->loop, EXIT_CODE_FAILURE);
+}
+
 /* The next start finds out whether the file is whole. */
 static void on_map_lost(const char *line)
 {
     char reason[600];
     logger_error("damaged", "reason=%s", logger_quoted(reason, sizeof(reason), line));
     _exit(EXIT_CODE_FAILURE);
-}
-
-/* The old file has no name any more, and what is in memory is its: another process goes on. */
-static void on_installed(void *context)
-{
-    struct storaged *storaged = context;
-    storaged->replaced = true;
-    loop_stop(storaged->loop, EXIT_CODE_OK);
-}
-
-/* The same program with the same arguments, from the directory it was started in. Its locks go with
- * this one's descriptors; the launcher sees the same process. */
-static int begin_anew(char **argv, int start_directory_fd)
-{
-    if (fchdir(start_directory_fd) == 0)
-        (void)execv("/proc/self/exe", argv);
-    logger_error("start_failed", "reason=\"cannot begin anew: %s\"", strerror(errno));
-    return EXIT_CODE_FAILURE;
 }
 
 static int prepare(struct storaged *storaged, const struct config *config, struct error *error)
@@ -196,7 +187,15 @@ static int start(struct storaged *storaged, const struct config *config, struct 
                                                         .context = storaged->loop});
     storaged->reads = reads_new(storaged->loop, storaged->store, &storaged->server);
     storaged->snapshots = snapshots_new(storaged->loop, storaged->store, &storaged->server);
-    storaged->install = install_new(storaged->loop, &storaged->server, on_installed, storaged);
+    storaged->install =
+        install_new(&(struct install_options){.loop = storaged->loop,
+                                              .worker = storaged->worker,
+                                              .store = storaged->store,
+                                              .checkpointer = storaged->checkpointer,
+                                              .server = &storaged->server,
+                                              .on_ended = storaged_on_install_ended,
+                                              .on_failed = on_install_failed,
+                                              .context = storaged});
     return storaged_listen(storaged, error);
 }
 
@@ -208,8 +207,9 @@ static int run(struct storaged *storaged)
     int exit_code = loop_run(storaged->loop);
     inherit_notify("STOPPING=1");
     bus_server_free(storaged->server);
-    if (exit_code != EXIT_CODE_OK || storaged->replaced)
+    if (exit_code != EXIT_CODE_OK)
         return exit_code; /* what is in memory may be half a change: the file stays as it is */
+    install_free(storaged->install);
     int code = checkpointer_finish(storaged->checkpointer);
     if (code) {
         logger_error("checkpoint_failed", "reason=\"%s\"", strerror(-code));
@@ -218,7 +218,6 @@ static int run(struct storaged *storaged)
     logger_info("stopped", "durable_index=%llu",
                 (unsigned long long)store_durable_index(storaged->store));
     worker_free(storaged->worker);
-    install_free(storaged->install);
     snapshots_free(storaged->snapshots);
     reads_free(storaged->reads);
     store_close(storaged->store);
@@ -232,7 +231,6 @@ int main(int argc, char **argv)
     static struct config config;
     static struct storaged storaged;
     struct error error = {""};
-    int start_directory_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     config_load_or_exit(&config, &program, argc, argv);
     if (check_path)
         return run_tool("check", check_path, run_check);
@@ -247,8 +245,5 @@ int main(int argc, char **argv)
     int code = prepare(&storaged, &config, &error);
     if (!code)
         code = start(&storaged, &config, &error);
-    if (code)
-        return fail_start(code, &error);
-    code = run(&storaged);
-    return storaged.replaced ? begin_anew(argv, start_directory_fd) : code;
+    return code ? fail_start(code, &error) : run(&storaged);
 }

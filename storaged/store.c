@@ -85,15 +85,12 @@ static void store_rebuild_free_map(struct store *store)
     free(bits);
 }
 
-int store_open(struct store **ret_store, const char *path, struct error *error)
+static int store_load(struct store *store, const char *path, struct error *error)
 {
-    struct store *store = memory_new_zeroed(1, sizeof(*store));
     struct meta meta;
     int code = pager_open(&store->pager, path, false, &meta, error);
-    if (code) {
-        free(store);
+    if (code)
         return code;
-    }
     store->tree = (struct tree){.pager = store->pager, .root = meta.root, .depth = meta.depth};
     store->keys = meta.keys;
     store->applied_index = store->durable_index = meta.applied_index;
@@ -103,7 +100,30 @@ int store_open(struct store **ret_store, const char *path, struct error *error)
     memcpy(store->configuration, meta.configuration, meta.configuration_bytes);
     if (pager_free_map_is_lost(store->pager))
         store_rebuild_free_map(store);
+    return 0;
+}
+
+int store_open(struct store **ret_store, const char *path, struct error *error)
+{
+    struct store *store = memory_new_zeroed(1, sizeof(*store));
+    int code = store_load(store, path, error);
+    if (code) {
+        free(store);
+        return code;
+    }
     *ret_store = store;
+    return 0;
+}
+
+int store_reopen(struct store *store, const char *path, struct pager **ret_old, struct error *error)
+{
+    struct store fresh = {.checkpoints = store->checkpoints};
+    int code = store_load(&fresh, path, error);
+    if (code)
+        return code;
+    views_expire_all(store->pager);
+    *ret_old = store->pager;
+    *store = fresh;
     return 0;
 }
 

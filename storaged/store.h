@@ -30,6 +30,12 @@ struct store;
 /* Opens or makes the file in the working directory. Errors as pager_open. */
 int store_open(struct store **ret_store, const char *path, struct error *error);
 void store_close(struct store *store);
+/* The name is another file's now: goes on with that, as if it were opened for the first time. All
+ * views expire. What was read before is valid until *ret_old is closed (pager_close, on any
+ * thread): the pager of the old file, of which nothing may be on its way to the disk. Errors as
+ * store_open; the store is as it was. */
+int store_reopen(struct store *store, const char *path, struct pager **ret_old,
+                 struct error *error);
 
 uint64_t store_applied_index(const struct store *store);
 uint64_t store_durable_index(const struct store *store);

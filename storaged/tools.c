@@ -140,7 +140,7 @@ int tools_load(const char *path, FILE *in, tools_progress_fn *progress, void *co
                struct error *error)
 {
     struct load load = {.in = in, .progress = progress, .context = context};
-    int code = bulk_begin(&load.bulk, path, error);
+    int code = bulk_begin(&load.bulk, path, BULK_NEW, error);
     if (code)
         return code;
     code = load_lines(&load, error);

@@ -176,6 +176,12 @@ void views_expire(struct pager *pager, uint64_t now_ms)
     }
 }
 
+void views_expire_all(struct pager *pager)
+{
+    while (pager->views)
+        view_leave(pager->views);
+}
+
 void views_free(struct pager *pager)
 {
     assert(!pager->views); /* they point here */

@@ -33,6 +33,8 @@ struct pager *view_pager(const struct view *view);
 
 /* Expires the views whose deadline is before `now_ms`. */
 void views_expire(struct pager *pager, uint64_t now_ms);
+/* All of them: the pager is about to be closed, and view_close may come later. */
+void views_expire_all(struct pager *pager);
 /* The earliest deadline, UINT64_MAX if no view is open. */
 uint64_t views_deadline_ms(const struct pager *pager);
 unsigned views_open(const struct pager *pager);
