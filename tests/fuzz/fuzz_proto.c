@@ -5,14 +5,17 @@
 
 #include "apply.h"
 #include "command.h"
+#include "crc32c.h"
 #include "frame.h"
 #include "hello.h"
 #include "members.h"
 #include "membership.h"
+#include "peer.h"
 #include "propose.h"
 #include "read.h"
 #include "record.h"
 #include "segment.h"
+#include "snapshot.h"
 #include "status.h"
 
 #include <string.h>
@@ -93,6 +96,78 @@ static void members(uint8_t which, struct wire_reader *reader)
         sink += strlen(reply.reason) + strlen(reply.hint.id);
 }
 
+/* Its checksum is made right: what it would refuse must not do harm either. */
+static void part(struct wire_reader body)
+{
+    struct buffer sealed = {0};
+    struct message_list list;
+    struct install_record record;
+    wire_put_u32(&sealed, crc32c(0, body.at, body.left));
+    wire_put_bytes(&sealed, body.at, body.left);
+    body = wire_reader_of(sealed.bytes, sealed.length);
+    if (!install_records_decode(&body, &list))
+        while (install_records_next(&list, &record)) {
+            touch(record.key, record.key_bytes);
+            touch(record.value, record.value_bytes);
+        }
+    buffer_free(&sealed);
+}
+
+static void snapshots(uint8_t which, struct wire_reader *reader)
+{
+    struct snapshot_opened opened;
+    struct snapshot_read read;
+    struct install_begin begin;
+    struct install_end end;
+    struct install_reply reply;
+    struct snapshot_begin begin_to;
+    struct wire_reader bytes;
+    uint32_t number;
+    uint16_t status;
+    bool is_last;
+    if (which == 20 && !snapshot_opened_decode(reader, &opened))
+        touch(opened.configuration, opened.configuration_bytes);
+    if (which == 21 && !snapshot_read_decode(reader, &read))
+        sink += read.part;
+    if (which == 22 && !snapshot_part_decode(reader, &status, &is_last, &bytes))
+        part(bytes);
+    if (which == 23 && !install_begin_decode(reader, &begin))
+        sink += begin.index;
+    if (which == 24 && !install_part_decode(reader, &number))
+        part(*reader);
+    if (which == 25 && !install_end_decode(reader, &end))
+        touch(end.configuration, end.configuration_bytes);
+    if (which == 26 && !install_ok_decode(reader, &reply))
+        sink += strlen(reply.reason);
+    if (which == 27 && !snapshot_begin_decode(reader, &begin_to))
+        sink += begin_to.leader_term;
+}
+
+static void peers(uint8_t which, struct wire_reader *reader)
+{
+    struct message_list list;
+    struct peer_hello hello;
+    struct invite invite;
+    struct invited invited;
+    struct peer_message message;
+    struct apply_entry entry;
+    struct peer_state state;
+    if (which == 28 && !peer_hello_decode(reader, &hello))
+        touch(&hello, sizeof(hello));
+    if (which == 29 && !invite_decode(reader, &invite))
+        touch(&invite, sizeof(invite));
+    if (which == 30 && !invited_decode(reader, &invited))
+        sink += strlen(invited.reason);
+    if (which == 31 && !peer_raft_decode(reader, &list))
+        while (peer_raft_next(&list, &message))
+            sink += message.index;
+    if (which == 32 && !peer_entries_decode(reader, &message, &list))
+        while (peer_entries_next(&list, &entry))
+            touch(entry.data, entry.data_bytes);
+    if (which == 33 && !peer_state_decode(reader, &state))
+        touch(&state, sizeof(state));
+}
+
 static void others(uint8_t which, const uint8_t *bytes, size_t length)
 {
     struct command command;
@@ -123,7 +198,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
     if (length == 0)
         return 0;
-    uint8_t which = bytes[0] % 20;
+    uint8_t which = bytes[0] % 34;
     uint8_t *exact = malloc(length); /* so that a byte too far is seen */
     memcpy(exact, bytes + 1, length - 1);
     struct wire_reader reader = wire_reader_of(exact, length - 1);
@@ -132,6 +207,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     replies(which, &reader);
     reader = wire_reader_of(exact, length - 1);
     members(which, &reader);
+    reader = wire_reader_of(exact, length - 1);
+    snapshots(which, &reader);
+    reader = wire_reader_of(exact, length - 1);
+    peers(which, &reader);
     others(which, exact, length - 1);
     free(exact);
     return 0;
