@@ -125,6 +125,11 @@ int snapshot_part_decode(struct wire_reader *body, uint16_t *ret_status, bool *r
     return body->failed || is_last > 1 || *ret_status > PROTO_STATUS_UNREACHABLE ? -EPROTO : 0;
 }
 
+uint32_t snapshot_part_count(const struct wire_reader *part)
+{
+    return part->left < 8 ? 0 : wire_load_u32(part->at + 4);
+}
+
 void install_part_encode(struct buffer *into, uint32_t part, const struct wire_reader *bytes)
 {
     wire_put_u32(into, part);

@@ -62,6 +62,9 @@ void snapshot_part_finish(struct buffer *into, uint16_t status, bool is_last);
 int snapshot_part_decode(struct wire_reader *body, uint16_t *ret_status, bool *ret_is_last,
                          struct wire_reader *ret_part);
 
+/* How many records a part says it has, for who passes it on: 0 if it is none. */
+uint32_t snapshot_part_count(const struct wire_reader *part);
+
 struct install_begin {
     uint64_t index, term;
 };

@@ -118,6 +118,7 @@ static int on_begin(struct snapshot_in *in, uint64_t from, struct bus_request *r
                                  .log_term = begin.term};
     consensus_message(in->options.consensus, &heard);
     if (!consensus_is_running(in->options.consensus) || raft->leader != from ||
+        begin.leader_term != raft->hard_state.term ||
         !raft_takes_snapshot(raft, begin.index, begin.term))
         return answer(in, &request->route, PROTO_STATUS_REFUSED,
                       "it is no news, or not its leader's");

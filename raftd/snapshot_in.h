@@ -3,9 +3,9 @@
  *
  *   BEGIN  the leader is heard, and the snapshot is news        -> INSTALL_BEGIN
  *   PART                                                        -> INSTALL_PART
- *   END    the install is noted in raft/hard_state, the feed stops -> INSTALL_END, which storaged
- *          answers only if it fails; then storaged is asked where it is, which decides what came
- *          of it (consensus_place), and the leader is answered */
+ *   END    the install is noted in raft/hard_state, the feed stops -> INSTALL_END; whatever the
+ *          answer, or none, storaged is then asked where it is, which it says once that is certain:
+ *          that decides what came of it (consensus_place), and the leader is answered */
 #pragma once
 
 #include "feed.h"

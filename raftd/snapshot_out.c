@@ -12,6 +12,7 @@
 /* Lives until the last of its calls has ended. */
 struct stream {
     struct snapshot_out *out;
+    struct stream *next; /* of all that live */
     uint64_t member;
     bool is_over;
     unsigned calls; /* under way, to anyone */
@@ -19,13 +20,16 @@ struct stream {
     struct install_end end; /* index, term, keys, hash; the configuration is `configuration` */
     uint8_t configuration[LIMIT_CONFIGURATION_BYTES_MAX];
     uint32_t parts_read, parts_sent, parts_taken;
+    size_t part_bytes[SNAPSHOT_OUT_WINDOW]; /* of those on their way, at number % WINDOW */
+    size_t window_bytes;                    /* their sum */
     bool is_reading, has_last;
-    uint64_t bytes, began_ms;
+    uint64_t keys, bytes, began_ms; /* sent */
 };
 
 struct snapshot_out {
     struct snapshot_out_options options;
     struct stream *stream; /* NULL: none */
+    struct stream *living; /* it, and those whose calls have not ended */
     uint64_t next_ms;      /* not before */
     uint64_t hold_index, hold_until_ms;
 };
@@ -41,8 +45,13 @@ static uint64_t stream_now_ms(const struct stream *stream)
 
 static void stream_unref(struct stream *stream)
 {
-    if (stream->is_over && stream->calls == 0)
-        free(stream);
+    struct stream **link = &stream->out->living;
+    if (!stream->is_over || stream->calls > 0)
+        return;
+    while (*link != stream)
+        link = &(*link)->next;
+    *link = stream->next;
+    free(stream);
 }
 
 static int stream_ask_storaged(struct stream *stream, uint16_t type, const struct buffer *body,
@@ -93,9 +102,10 @@ static void stream_log(const struct stream *stream, const char *event, const cha
     const struct raft_server *server =
         membership_server(consensus_membership(stream->out->options.consensus), stream->member);
     char quoted[SNAPSHOT_REASON_BYTES_MAX + 64];
-    logger_info(event, "node_id=%s index=%llu keys=%llu bytes=%llu ms=%llu reason=%s",
+    logger_info(event, "node_id=%s index=%llu keys=%llu of=%llu bytes=%llu ms=%llu reason=%s",
                 server ? server->id : "\"\"", (unsigned long long)stream->end.index,
-                (unsigned long long)stream->end.keys, (unsigned long long)stream->bytes,
+                (unsigned long long)stream->keys, (unsigned long long)stream->end.keys,
+                (unsigned long long)stream->bytes,
                 (unsigned long long)(stream_now_ms(stream) - stream->began_ms),
                 logger_quoted(quoted, sizeof(quoted), reason));
 }
@@ -167,7 +177,7 @@ static void on_part_taken(void *context, enum bus_end end, uint16_t type, struct
 {
     struct stream *stream = context;
     if (stream_taken(stream, end, type, body)) {
-        stream->parts_taken++;
+        stream->window_bytes -= stream->part_bytes[stream->parts_taken++ % SNAPSHOT_OUT_WINDOW];
         stream_pump(stream);
     }
     stream_unref(stream);
@@ -177,6 +187,9 @@ static void stream_forward(struct stream *stream, const struct wire_reader *part
 {
     struct buffer body = {0};
     install_part_encode(&body, stream->parts_sent, part);
+    stream->part_bytes[stream->parts_sent % SNAPSHOT_OUT_WINDOW] = part->left;
+    stream->window_bytes += part->left;
+    stream->keys += snapshot_part_count(part);
     stream->bytes += part->left;
     if (stream_ask_member(stream, PROTO_SNAPSHOT_PART_TO, &body, SNAPSHOT_OUT_PART_MS_MAX,
                           on_part_taken))
@@ -230,11 +243,17 @@ static void stream_end(struct stream *stream)
     buffer_free(&body);
 }
 
+static bool stream_has_room(const struct stream *stream)
+{
+    return stream->parts_sent - stream->parts_taken < SNAPSHOT_OUT_WINDOW &&
+           stream->window_bytes < SNAPSHOT_OUT_WINDOW_BYTES;
+}
+
 static void stream_pump(struct stream *stream)
 {
     if (stream->is_over || stream->is_reading)
         return;
-    if (!stream->has_last && stream->parts_sent - stream->parts_taken < SNAPSHOT_OUT_WINDOW)
+    if (!stream->has_last && stream_has_room(stream))
         stream_read(stream);
     else if (stream->has_last && stream->parts_taken == stream->parts_sent)
         stream_end(stream);
@@ -298,7 +317,8 @@ void snapshot_out_begin(struct snapshot_out *out, uint64_t member)
     stream->out = out;
     stream->member = member;
     stream->began_ms = loop_now_ms(out->options.loop);
-    out->stream = stream;
+    stream->next = out->living;
+    out->stream = out->living = stream;
     snapshot_open_encode(&body, SNAPSHOT_OUT_MS_MAX);
     if (stream_ask_storaged(stream, PROTO_SNAPSHOT_OPEN, &body, on_opened)) {
         stream_fail(stream, "storaged is away");
@@ -339,8 +359,10 @@ struct snapshot_out *snapshot_out_new(const struct snapshot_out_options *options
 /* Calls under way end with their clients, without their callbacks. */
 void snapshot_out_free(struct snapshot_out *out)
 {
-    if (!out)
-        return;
-    free(out->stream);
+    while (out && out->living) {
+        struct stream *stream = out->living;
+        out->living = stream->next;
+        free(stream);
+    }
     free(out);
 }

@@ -13,7 +13,10 @@
 #include "feed.h"
 #include "peers.h"
 
-#define SNAPSHOT_OUT_WINDOW 4u          /* parts on their way to the member: some MiB */
+/* Parts on their way to the member. No further one is read while these bytes are: a part with a
+ * large value goes alone, so that it has its time to itself. */
+#define SNAPSHOT_OUT_WINDOW 4u
+#define SNAPSHOT_OUT_WINDOW_BYTES (1u << 20)
 #define SNAPSHOT_OUT_PART_MS_MAX 20000u /* a member that takes longer for one is given up */
 #define SNAPSHOT_OUT_END_MS_MAX 120000u /* to sync it all */
 #define SNAPSHOT_OUT_MS_MAX 900000u     /* so long may a slow member pin pages of the tree */
