@@ -34,6 +34,13 @@ static void expect_minority(struct cluster *cluster, const unsigned left[2])
     }
 }
 
+/* They have noticed. */
+static bool knows_no_leader(struct cluster *cluster, const unsigned left[2])
+{
+    return !status_of(&cluster->pages, left[0]).leader_id[0] &&
+           !status_of(&cluster->pages, left[1]).leader_id[0];
+}
+
 /* `first` and those behind it, in the circle. */
 static unsigned behind(unsigned first, unsigned steps)
 {
@@ -60,7 +67,7 @@ START_TEST(test_five_nodes_go_on_without_two_and_stop_without_three)
     for (unsigned i = 0; i < 5; i++)
         if (cluster.nodes[i].pid)
             left[count++] = i;
-    CLUSTER_WAIT(&cluster, cluster_leader(&cluster) == CLUSTER_NONE, SERVES_MS_MAX);
+    CLUSTER_WAIT(&cluster, knows_no_leader(&cluster, left), SERVES_MS_MAX);
     expect_minority(&cluster, left);
     while (crowd_now_ns() - alone_ns < MINORITY_MS * 1000000ull)
         node_pause();

@@ -7,6 +7,7 @@
 #include <curl/curl.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,7 @@ struct crowd {
     const struct cluster *cluster;
     struct crowd_options options;
     uint64_t began_ns;
+    atomic_uint nodes;                            /* asked */
     struct member members[CROWD_CLIENTS_MAX + 1]; /* one is the test itself */
     pthread_mutex_t mutex;                        /* over what follows */
     struct history history;
@@ -201,7 +203,7 @@ static void choose_node(struct member *member, const struct answer *answer)
     if (was_served && member->crowd->options.only_leader)
         member->via = member->session.answered_by;
     else
-        member->via = (unsigned)chance_below(&member->chance, member->crowd->options.nodes);
+        member->via = (unsigned)chance_below(&member->chance, atomic_load(&member->crowd->nodes));
 }
 
 static void carry_out(struct member *member, struct operation operation, const char *etag)
@@ -302,10 +304,10 @@ static void member_open(struct crowd *crowd, unsigned number)
     member->crowd = crowd;
     member->number = number;
     member->chance.state = crowd->options.seed + number * 7919u;
-    member->via = number % crowd->options.nodes;
+    member->via = number % atomic_load(&crowd->nodes);
     memset(member->known, 0xff, sizeof(member->known));
     unsigned patience_ms = crowd->options.timeout_ms * (number % 4 == 0 ? CROWD_PATIENCE : 1);
-    session_open(&member->session, crowd->cluster->nodes, &crowd->options.nodes, patience_ms);
+    session_open(&member->session, crowd->cluster->nodes, &crowd->cluster->count, patience_ms);
 }
 
 struct crowd *crowd_start(const struct cluster *cluster, const struct crowd_options *options)
@@ -314,7 +316,7 @@ struct crowd *crowd_start(const struct cluster *cluster, const struct crowd_opti
     crowd->cluster = cluster;
     crowd->options = *options;
     struct crowd_options *o = &crowd->options;
-    o->nodes = o->nodes ? o->nodes : cluster->count;
+    atomic_store(&crowd->nodes, o->nodes ? o->nodes : cluster->count);
     o->clients = o->clients ? o->clients : 16;
     o->keys = o->keys ? o->keys : 8;
     o->key_ms = o->key_ms ? o->key_ms : 2000;
@@ -332,6 +334,11 @@ struct crowd *crowd_start(const struct cluster *cluster, const struct crowd_opti
             pthread_create(&crowd->members[i].thread, NULL, member_run, &crowd->members[i]), 0);
     }
     return crowd;
+}
+
+void crowd_ask(struct crowd *crowd, unsigned nodes)
+{
+    atomic_store(&crowd->nodes, nodes);
 }
 
 void crowd_stop(struct crowd *crowd)
@@ -472,6 +479,7 @@ unsigned crowd_writes_since(struct crowd *crowd, uint64_t since_ns)
 {
     unsigned count = 0;
     pthread_mutex_lock(&crowd->mutex);
+    bool has_failed = crowd->failure[0];
     for (uint32_t i = crowd->history.count; i > 0; i--) {
         const struct operation *operation = &crowd->history.operations[i - 1];
         if (operation->called_at + 1000000000u < since_ns)
@@ -479,6 +487,8 @@ unsigned crowd_writes_since(struct crowd *crowd, uint64_t since_ns)
         count += operation->called_at >= since_ns && is_acknowledged_write(operation);
     }
     pthread_mutex_unlock(&crowd->mutex);
+    if (has_failed) /* the clients have stopped: nothing would come */
+        cluster_fail(crowd->cluster, __FILE__, __LINE__, crowd->failure);
     return count;
 }
 

@@ -22,7 +22,7 @@ struct crowd_options {
     unsigned pace_us;       /* between two requests of a client; 0: 4000 */
     unsigned timeout_ms;    /* a client's patience (every fourth has six times it); 0: 1500 */
     unsigned value_pad_max; /* bytes behind the value's number; 0: 200 */
-    unsigned nodes;         /* of the cluster, the first so many; 0: all there are now */
+    unsigned nodes;         /* asked: the first so many; 0: all there are now */
     bool only_leader; /* ask the node that answered last, as clients do; else any, each time */
     uint64_t seed;
 };
@@ -30,6 +30,8 @@ struct crowd_options {
 struct crowd;
 
 struct crowd *crowd_start(const struct cluster *cluster, const struct crowd_options *options);
+/* From now on the first `nodes` nodes are asked: one more has become a member. */
+void crowd_ask(struct crowd *crowd, unsigned nodes);
 /* Ends the clients. */
 void crowd_stop(struct crowd *crowd);
 /* After crowd_stop, with the cluster whole: reads each key once more, which pins what became of the
@@ -43,7 +45,8 @@ void crowd_free(struct crowd *crowd);
 
 /* Nanoseconds of the clock the history uses. */
 uint64_t crowd_now_ns(void);
-/* Writes called after this moment that are acknowledged by now. */
+/* Writes called after this moment that are acknowledged by now. Fails the test at once if a client
+ * got an answer that is not as the API has it. */
 unsigned crowd_writes_since(struct crowd *crowd, uint64_t since_ns);
 /* The longest time without an acknowledged write between these moments, in ms. */
 unsigned crowd_longest_gap_ms(struct crowd *crowd, uint64_t from_ns, uint64_t to_ns);
