@@ -256,14 +256,14 @@ static bool is_nightly(void)
 
 START_TEST(test_chaos_one_node_under_kills_stays_linearizable)
 {
-    run_chaos(&(struct cluster_options){.count = 1}, is_nightly() ? 200 : 6,
+    run_chaos(&(struct cluster_options){.count = 1}, is_nightly() ? 200 : 4,
               is_nightly() ? 1800000 : 30000);
 }
 END_TEST
 
 START_TEST(test_chaos_three_nodes_under_kills_freezes_and_partitions_stay_linearizable)
 {
-    run_chaos(&(struct cluster_options){.count = 3, .has_network = true}, is_nightly() ? 200 : 15,
+    run_chaos(&(struct cluster_options){.count = 3, .has_network = true}, is_nightly() ? 200 : 10,
               is_nightly() ? 3600000 : 90000);
 }
 END_TEST
