@@ -268,17 +268,21 @@ static void daemon_pids(const struct node *node, pid_t pids[3])
         pids[i] = node_daemon_pid(node, daemons[i]);
 }
 
-/* An orphan that has ended may lie there until init looks. */
+/* An orphan that has ended may lie there until init looks; its files are closed when its last
+ * thread is through. */
 static bool is_gone(pid_t pid)
 {
-    char path[64], state = 'Z';
+    char path[64], line[1024], state = 'Z';
+    int threads = 0;
     snprintf(path, sizeof(path), "/proc/%d/stat", pid);
     FILE *file = fopen(path, "r");
-    if (file && fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
-        state = 'Z';
+    if (file && fgets(line, sizeof(line), file) && strrchr(line, ')'))
+        (void)sscanf(strrchr(line, ')'),
+                     ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d",
+                     &state, &threads);
     if (file)
         (void)fclose(file);
-    return state == 'Z' || state == 'X';
+    return (state == 'Z' || state == 'X') && threads <= 1;
 }
 
 static bool all_gone(const pid_t pids[3])
