@@ -107,13 +107,17 @@ static bool is_voter(struct cluster *cluster)
     return members.answered && members.voters == 4;
 }
 
-/* It has what the others have, and got it as a snapshot. */
+/* It has what the others have. */
 static void expect_whole(struct cluster *cluster, const struct fill *fill)
 {
     CLUSTER_WAIT(cluster, cluster_has_voters(cluster, 4), CLUSTER_SETTLE_MS);
     cluster_wait_same(cluster, CLUSTER_SETTLE_MS);
-    CLUSTER_CHECK(cluster, stats_figure(&cluster->pages, JOINER, "last_snapshot_index") > 0);
     fill_check(cluster, fill, JOINER, fill->count / 100 + 1);
+}
+
+static void expect_by_snapshot(struct cluster *cluster)
+{
+    CLUSTER_CHECK(cluster, stats_figure(&cluster->pages, JOINER, "last_snapshot_index") > 0);
 }
 
 /* Waits until the joiner is a voter, asking for it; returns how long that took. */
@@ -162,12 +166,14 @@ START_TEST(test_snapshot_join_idle_and_busy)
     node_start(&cluster.nodes[JOINER]);
     forget_peaks(&cluster);
     fprintf(stderr, "idle: joined in %u ms\n", join(&cluster));
+    expect_by_snapshot(&cluster);
     expect_bounded_memory(&cluster);
     expect_whole(&cluster, &fill);
     take_out(&cluster);
     node_start(&cluster.nodes[JOINER]);
     forget_peaks(&cluster);
     join_under_load(&cluster);
+    expect_by_snapshot(&cluster);
     expect_bounded_memory(&cluster);
     expect_whole(&cluster, &fill);
     cluster_check_logs(&cluster);
@@ -275,6 +281,7 @@ START_TEST(test_snapshot_join_broken_off_anywhere_ends_up_right)
     node_start(&cluster.nodes[JOINER]);
     unsigned ms = join(&cluster);
     fprintf(stderr, "undisturbed: joined in %u ms\n", ms);
+    expect_by_snapshot(&cluster);
     take_out(&cluster);
     for (unsigned point = 1; point <= points; point++)
         for (unsigned way = 0; way < BREAKS; way++) {
