@@ -128,6 +128,8 @@ void raft_on_snapshot(struct raft *raft, const struct raft_event *event, struct 
     if (event->message->index > raft->commit_index)
         return;
     update->outcome = RAFT_IGNORED;
+    if (raft->verified_index < event->message->index) /* committed: in every leader's log */
+        raft->verified_index = event->message->index;
     raft->owes_acknowledgement = true;
     follower_acknowledge(raft, update);
 }

@@ -418,6 +418,18 @@ START_TEST(test_consensus_crash_in_an_install_goes_on_with_whatever_the_store_is
     check_log(is_new ? 1000 : 3);
     ck_assert(!consensus_hard_state(consensus)->install.is_pending);
     uint64_t last = is_new ? 1000 : 3;
+    if (is_new) { /* the leader has not heard of it, and begins again */
+        struct raft_message heard = {.type = RAFT_SNAPSHOT,
+                                     .from = LEADER,
+                                     .to = self(),
+                                     .term = 5,
+                                     .index = 1000,
+                                     .log_term = 5};
+        consensus_message(consensus, &heard);
+        ck_assert_int_eq(sent_last.type, RAFT_APPEND_REPLY);
+        ck_assert(sent_last.ok);
+        ck_assert_uint_eq(sent_last.index, 1000);
+    }
     ck_assert_int_eq(append(LEADER, 5, last, 5, 1, 0), 0);
     wait_persisted(last + 1);
     teardown();
