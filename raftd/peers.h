@@ -24,7 +24,7 @@
 #include "raft.h"
 
 #define PEERS_PING_MS 250u
-#define PEERS_SILENCE_MS_MAX 1000u       /* from the last sign of life to hanging up */
+#define PEERS_SILENCE_MS_MAX 1000u       /* from a PING to hanging up */
 #define PEERS_BULK_SILENCE_MS_MAX 10000u /* `bulk` alone: an answer may stand behind megabytes */
 #define PEERS_GUEST_MS_MAX 10000u
 #define PEERS_ADDRESS_MS 2000u /* an address is tried for so long before the other one is */

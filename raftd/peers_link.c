@@ -167,7 +167,7 @@ static void link_ping(struct peer_link *link, uint64_t patience_ms)
 void peer_ping(struct peer *peer)
 {
     if (peer_is_up(peer, CONTROL))
-        link_ping(&peer->links[CONTROL], PEERS_SILENCE_MS_MAX - PEERS_PING_MS);
+        link_ping(&peer->links[CONTROL], PEERS_SILENCE_MS_MAX);
     if (peer_is_up(peer, BULK))
         link_ping(&peer->links[BULK], PEERS_BULK_SILENCE_MS_MAX);
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define TICK_MS 10u
+#define STALL_BYTES (512u << 10)
 
 static struct sockaddr_in loopback(uint16_t port)
 {
@@ -55,11 +56,16 @@ static void pair_close(struct proxy_pair *pair)
     free(pair);
 }
 
+static bool is_stalled(const struct proxy_pair *pair)
+{
+    return pair->proxy->mode == PROXY_STALL && pair->carried_bytes > STALL_BYTES;
+}
+
 static void end_watch(struct proxy_end *end)
 {
     const struct proxy *proxy = end->pair->proxy;
-    bool reads = proxy->mode != PROXY_STALL && !end->length && !proxy->bytes_per_tick;
-    bool writes = end->other->length && proxy->mode == PROXY_PASS;
+    bool reads = !is_stalled(end->pair) && !end->length && !proxy->bytes_per_tick;
+    bool writes = end->other->length && !is_stalled(end->pair);
     ck_assert_int_eq(
         loop_watch_change(proxy->loop, end->source,
                           (reads ? (uint32_t)EPOLLIN : 0) | (writes ? (uint32_t)EPOLLOUT : 0)),
@@ -91,6 +97,7 @@ static bool end_read(struct proxy_end *end, size_t bytes_max)
     if (end->is_lossy)
         return true;
     end->length = (size_t)count;
+    end->pair->carried_bytes += (uint64_t)count;
     return end_write(end->other);
 }
 
@@ -98,12 +105,10 @@ static void end_on_ready(void *context, uint32_t events)
 {
     struct proxy_end *end = context;
     struct proxy_pair *pair = end->pair;
-    const struct proxy *proxy = pair->proxy;
     bool is_open = true;
     if (events & EPOLLOUT)
         is_open = end_write(end);
-    if (is_open && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !end->length &&
-        proxy->mode != PROXY_STALL)
+    if (is_open && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !end->length && !is_stalled(pair))
         is_open = end_read(end, sizeof(end->bytes));
     if (!is_open) {
         pair_close(pair);

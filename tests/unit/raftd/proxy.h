@@ -13,7 +13,7 @@
 enum proxy_mode {
     PROXY_PASS,
     PROXY_SWALLOW, /* connections stand and are made, and every byte is lost */
-    PROXY_STALL,   /* nothing is read any more */
+    PROXY_STALL,   /* nothing is read any more from connections that have carried much */
 };
 
 struct proxy_end {
@@ -28,6 +28,7 @@ struct proxy_end {
 
 struct proxy_pair {
     struct proxy *proxy;
+    uint64_t carried_bytes;
     struct proxy_end ends[2];
 };
 
