@@ -86,6 +86,8 @@ int bus_call(struct bus_client *client, uint16_t type, const struct buffer *body
 int bus_cast(struct bus_client *client, uint16_t type, const struct buffer *body);
 /* Bytes queued and not yet given to the kernel. */
 size_t bus_client_unsent_bytes(const struct bus_client *client);
+/* Bytes given to the kernel over this connection; 0 if there is none. */
+uint64_t bus_client_written_bytes(const struct bus_client *client);
 /* Drops the connection, if there is one, and dials anew, from the next turn on: for a caller that
  * knows it is dead although TCP does not. May be called anywhere; on_down follows. */
 void bus_client_reset(struct bus_client *client);

@@ -130,6 +130,11 @@ size_t bus_client_unsent_bytes(const struct bus_client *client)
     return client->stream ? bus_stream_unsent_bytes(client->stream) : 0;
 }
 
+uint64_t bus_client_written_bytes(const struct bus_client *client)
+{
+    return client->stream ? bus_stream_written_bytes(client->stream) : 0;
+}
+
 bool bus_client_is_up(const struct bus_client *client)
 {
     return client->state == CLIENT_UP;

@@ -29,6 +29,8 @@ int bus_errno(int nng_code)
         {NNG_ENOFILES, -EMFILE},
         {NNG_ENOSPC, -ENOSPC},
         {NNG_ECLOSED, -EBADF},
+        {NNG_ENOTSUP, -ENOTSUP},
+        {NNG_ENOENT, -ENOENT},
         {NNG_ECONNREFUSED, -ECONNREFUSED},
         {NNG_ECONNRESET, -ECONNRESET},
         {NNG_ECONNABORTED, -ECONNABORTED},
@@ -150,9 +152,10 @@ bool bus_transfer_is_idle_or_rings(struct bus_transfer *transfer)
 struct bus_stream {
     struct bus_stream_options options;
     struct bus_transfer receive, send;
-    struct buffer in;      /* received and not yet handed on; nng writes behind its length */
-    struct buffer sending; /* nng's while `send` is under way */
-    size_t sent;           /* of `sending` */
+    struct buffer in;       /* received and not yet handed on; nng writes behind its length */
+    struct buffer sending;  /* nng's while `send` is under way */
+    size_t sent;            /* of `sending` */
+    uint64_t written_bytes; /* all in all */
     struct buffer queued;
     struct loop_task flush;
     size_t body_bytes_max;
@@ -257,6 +260,7 @@ static void stream_take_sent(struct bus_stream *stream)
     if (!bus_transfer_take(&stream->send, &code))
         return;
     stream->sent += nng_aio_count(stream->send.aio);
+    stream->written_bytes += nng_aio_count(stream->send.aio);
     if (!code)
         return;
     stream->is_mute = true;
@@ -321,6 +325,12 @@ size_t bus_stream_unsent_bytes(struct bus_stream *stream)
 {
     stream_take_sent(stream); /* a quiet write may have ended without a ring */
     return stream->queued.length + (stream->sending.length - stream->sent);
+}
+
+uint64_t bus_stream_written_bytes(struct bus_stream *stream)
+{
+    stream_take_sent(stream);
+    return stream->written_bytes;
 }
 
 uint64_t bus_stream_heard_ms(const struct bus_stream *stream)

@@ -83,6 +83,8 @@ void bus_stream_free(struct bus_stream *stream);
 void bus_stream_trust(struct bus_stream *stream);
 /* Bytes of frames not yet given to the kernel. */
 size_t bus_stream_unsent_bytes(struct bus_stream *stream);
+/* Bytes given to the kernel. */
+uint64_t bus_stream_written_bytes(struct bus_stream *stream);
 /* When bytes came last (loop_now_ms); 0 while it does not listen, because the peer has to read. */
 uint64_t bus_stream_heard_ms(const struct bus_stream *stream);
 /* Ends it, in a later turn: nothing is sent or handed on any more. May be called from on_frame. */

@@ -94,6 +94,7 @@ static void tick(void *context)
         has_any = true;
         peer_ping(peer);
         peer_watch_address(peer, now_ms);
+        peer_tell_absence(peer, now_ms);
         if (peers_is_calling(peers, peer->number))
             peer->called_ms = now_ms;
         if (!peer->is_member && now_ms - peer->called_ms > PEERS_GUEST_MS_MAX) {
@@ -118,7 +119,7 @@ static struct peer *peer_new(struct peers *peers, uint64_t number)
     uint64_t now_ms = loop_now_ms(peers->options.loop);
     peer->peers = peers;
     peer->number = number;
-    peer->called_ms = now_ms;
+    peer->called_ms = peer->up_ms = now_ms;
     if (!peers->tick_timer.place)
         loop_timer_set(peers->options.loop, &peers->tick_timer, now_ms + PEERS_PING_MS, tick,
                        peers);

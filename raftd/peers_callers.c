@@ -281,7 +281,7 @@ int peers_listen(struct peers *peers, struct error *error)
     config_address_format(&listen, address, sizeof(address));
     peers_url(url, address);
     int code = bus_server_new(&peers->server, &server, error);
-    if (!is_any || (code != -EAFNOSUPPORT && code != -EADDRNOTAVAIL))
+    if (!is_any || (code != -ENOTSUP && code != -EADDRNOTAVAIL))
         return code;
     memcpy(listen.host, "0.0.0.0", sizeof("0.0.0.0")); /* a machine without IPv6 */
     config_address_format(&listen, address, sizeof(address));

@@ -108,6 +108,19 @@ void peer_dial(struct peer *peer)
     }
 }
 
+void peer_tell_absence(struct peer *peer, uint64_t now_ms)
+{
+    const struct bus_client *client = peer->links[CONTROL].client;
+    int code = client ? bus_client_dial_code(client) : 0;
+    if (peer_is_up(peer, CONTROL))
+        peer->up_ms = now_ms;
+    if (!peer->up_ms || now_ms - peer->up_ms < PEERS_ABSENCE_MS || peer->refusal[0])
+        return;
+    peer->up_ms = 0;
+    logger_warning("member_unreachable", "node_id=%s address=%s reason=\"%s\"", peer->id,
+                   peer->address, code ? strerror(-code) : "no answer");
+}
+
 /* ---- pings ---- */
 
 /* The clock went on without this process: what it missed it did not look for. */
@@ -128,7 +141,7 @@ static void on_control_silent(struct peer *peer)
 static void on_bulk_silent(struct peer *peer)
 {
     struct peer_link *link = &peer->links[BULK];
-    if (bus_client_unsent_bytes(link->client) != link->ping_unsent_bytes)
+    if (bus_client_written_bytes(link->client) != link->ping_written_bytes)
         return; /* slow, but it moves */
     logger_warning("member_silent", "node_id=%s address=%s connection=bulk", peer->id,
                    peer->address);
@@ -159,7 +172,7 @@ static void link_ping(struct peer_link *link, uint64_t patience_ms)
         return;
     link->ping_us = clock_monotonic_us();
     link->ping_due_ms = loop_now_ms(link->peer->peers->options.loop) + patience_ms;
-    link->ping_unsent_bytes = bus_client_unsent_bytes(link->client);
+    link->ping_written_bytes = bus_client_written_bytes(link->client);
     if (bus_call(link->client, PROTO_PING, NULL, link->ping_due_ms, on_pong, link))
         link->ping_us = 0;
 }

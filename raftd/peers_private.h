@@ -17,7 +17,7 @@ struct peer_link {
     struct bus_client *client; /* NULL: to be dialled */
     uint64_t ping_us;          /* when it was sent; 0: none is on its way */
     uint64_t ping_due_ms;
-    size_t ping_unsent_bytes; /* what waited to be written then */
+    uint64_t ping_written_bytes; /* what had been written then */
 };
 
 struct peer {
@@ -32,6 +32,7 @@ struct peer {
     char address[LIMIT_ADDRESS_BYTES_MAX]; /* one of the two: the one that is dialled */
     uint64_t address_ms;                   /* since when */
     char refusal[128];                     /* the reason told last: each is logged once */
+    uint64_t up_ms;                        /* when `control` was up last; 0: absence was told */
     uint64_t called_ms;                    /* when it had a connection to here last */
     struct peer_link links[LINKS];
     struct buffer queued; /* RAFT of this turn */
@@ -44,6 +45,8 @@ bool peer_is_up(const struct peer *peer, int link);
 void peer_hang_up(struct peer *peer);
 void peer_dial(struct peer *peer);
 void peer_ping(struct peer *peer);
+/* Logs once that it cannot be connected to, and why. */
+void peer_tell_absence(struct peer *peer, uint64_t now_ms);
 
 /* ---- who calls here ---- */
 

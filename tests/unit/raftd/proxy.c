@@ -174,21 +174,27 @@ void proxy_set_mode(struct proxy *proxy, enum proxy_mode mode)
 static void on_tick(void *context)
 {
     struct proxy *proxy = context;
+    uint64_t now_ms = loop_now_ms(proxy->loop);
+    size_t bytes_max = proxy->bytes_per_tick * (now_ms - proxy->ticked_ms) / TICK_MS;
+    proxy->ticked_ms = now_ms;
+    if (bytes_max > sizeof(proxy->pairs[0]->ends[0].bytes))
+        bytes_max = sizeof(proxy->pairs[0]->ends[0].bytes);
     for (unsigned i = 0; i < PROXY_PAIRS_MAX; i++) {
         struct proxy_pair *pair = proxy->pairs[i];
         bool is_open = true;
         for (unsigned end = 0; pair && is_open && end < 2; end++)
-            if (!pair->ends[end].length)
-                is_open = end_read(&pair->ends[end], proxy->bytes_per_tick);
+            if (bytes_max && !pair->ends[end].length)
+                is_open = end_read(&pair->ends[end], bytes_max);
         if (!is_open)
             pair_close(pair);
     }
-    loop_timer_set(proxy->loop, &proxy->tick, loop_now_ms(proxy->loop) + TICK_MS, on_tick, proxy);
+    loop_timer_set(proxy->loop, &proxy->tick, now_ms + TICK_MS, on_tick, proxy);
 }
 
 void proxy_slow_down(struct proxy *proxy, uint64_t bytes_per_tick)
 {
     proxy->bytes_per_tick = bytes_per_tick;
+    proxy->ticked_ms = loop_now_ms(proxy->loop);
     proxy_set_mode(proxy, proxy->mode);
     on_tick(proxy);
 }

@@ -40,6 +40,7 @@ struct proxy {
     enum proxy_mode mode;
     uint64_t bytes_per_tick; /* of each connection and direction, 10 ms; 0: no limit */
     struct loop_timer tick;
+    uint64_t ticked_ms;
     struct proxy_pair *pairs[PROXY_PAIRS_MAX];
     unsigned accepted;
 };

@@ -472,6 +472,55 @@ START_TEST(test_peers_bulk_to_one_who_does_not_read_is_bounded_and_has_room_agai
 }
 END_TEST
 
+/* `control` is fine, and bytes for `bulk` go nowhere. */
+START_TEST(test_peers_silent_bulk_alone_is_dialled_anew)
+{
+    struct proxy proxy;
+    catch_log();
+    prepare(2);
+    proxy_open(&proxy, loop, nodes[1].port);
+    nodes[1].advertised = proxy.port;
+    node_list(&nodes[0], 2);
+    node_open(&nodes[0]);
+    node_open(&nodes[1]);
+    WAIT_FOR(are_connected(0, 1));
+    ck_assert(send_entries(0, 1, 1, 1u << 20));
+    WAIT_FOR(nodes[1].entries == 1);
+    proxy_set_mode(&proxy, PROXY_STALL);
+    ck_assert(send_entries(0, 1, 1, 16u << 20));
+    WAIT_FOR(logged("connection=bulk") == 1);
+    WAIT_FOR(nodes[0].lost >= 1);
+    WAIT_FOR(is_connected(0, 1)); /* the new one has carried little */
+    ck_assert(send_entries(0, 1, 1, 1000));
+    WAIT_FOR(nodes[1].entries == 2);
+    proxy_close(&proxy);
+    finish();
+}
+END_TEST
+
+/* A PING behind more than ten seconds of bytes: slow is not silent. */
+START_TEST(test_peers_slow_bulk_is_left_alone)
+{
+    struct proxy proxy;
+    uint64_t before_ms = clock_monotonic_ms();
+    catch_log();
+    prepare(2);
+    proxy_open(&proxy, loop, nodes[1].port);
+    nodes[1].advertised = proxy.port;
+    node_list(&nodes[0], 2);
+    node_open(&nodes[0]);
+    node_open(&nodes[1]);
+    WAIT_FOR(are_connected(0, 1));
+    proxy_slow_down(&proxy, 12000);
+    ck_assert(send_entries(0, 1, 1, 16u << 20));
+    WAIT_FOR(nodes[1].entries == 1);
+    ck_assert_uint_gt(clock_monotonic_ms() - before_ms, PEERS_BULK_SILENCE_MS_MAX);
+    ck_assert_uint_eq(logged("connection=bulk"), 0);
+    proxy_close(&proxy);
+    finish();
+}
+END_TEST
+
 /* Entries fill the connection as fast as it takes them, for three seconds. False: the machine was
  * so busy that a connection was taken for dead. */
 static bool heartbeats_pass_entries(void)
@@ -558,8 +607,10 @@ END_TEST
 START_TEST(test_peers_members_that_start_late_are_found)
 {
     prepare(2);
+    catch_log();
     node_open(&nodes[0]);
-    turn_for(1500); /* its pauses have grown by now */
+    WAIT_FOR(logged("event=member_unreachable node_id=n2") == 1); /* its pauses have grown too */
+    ck_assert_uint_eq(logged("Connection refused"), 1);
     send_message(0, 1, 1);
     ck_assert_uint_eq(peers_counters(nodes[0].peers, nodes[1].self.number).messages_dropped, 1);
     node_open(&nodes[1]);
@@ -1046,6 +1097,7 @@ UNIT_MAIN("peers", test_peers_messages_arrive_in_order_both_ways,
           test_peers_calls_to_a_member_that_moves_end,
           test_peers_control_over_its_bound_is_dropped_and_counted,
           test_peers_bulk_to_one_who_does_not_read_is_bounded_and_has_room_again,
+          test_peers_silent_bulk_alone_is_dialled_anew, test_peers_slow_bulk_is_left_alone,
           test_peers_heartbeats_do_not_wait_behind_entries,
           test_peers_64_mib_of_entries_pass_beside_heartbeats,
           test_peers_restarted_member_is_connected_again,
