@@ -5,12 +5,11 @@
 #include "logger.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <stdlib.h>
 
 #define STEP_LEAVES 64u
 #define COMPACT_PAUSE_MS 2u
-#define STEP_FRAMES 512u /* given back in one step of the loop: some tens of microseconds */
+#define STEP_PAGES 512u /* given back in one step of the loop: some tens of microseconds */
 
 struct checkpointer {
     struct checkpointer_options options;
@@ -75,10 +74,8 @@ void checkpointer_consider(struct checkpointer *checkpointer)
 static void checkpointer_rest(void *context)
 {
     struct checkpointer *checkpointer = context;
-    checkpointer->resting = !pager_give_memory_back(store_pager(checkpointer->store), STEP_FRAMES);
-    if (!checkpointer->resting)
-        (void)malloc_trim(0);
-    else
+    checkpointer->resting = !pager_give_memory_back(store_pager(checkpointer->store), STEP_PAGES);
+    if (checkpointer->resting)
         loop_timer_set(checkpointer->loop, &checkpointer->timer,
                        loop_now_ms(checkpointer->loop) + 1, checkpointer_rest, checkpointer);
 }
@@ -97,7 +94,7 @@ static void checkpointer_compact(void *context)
 static void checkpointer_end(void *context)
 {
     struct checkpointer *checkpointer = context;
-    if (!store_checkpoint_end_some(checkpointer->store, STEP_FRAMES)) {
+    if (!store_checkpoint_end_some(checkpointer->store, STEP_PAGES)) {
         loop_timer_set(checkpointer->loop, &checkpointer->timer,
                        loop_now_ms(checkpointer->loop) + 1, checkpointer_end, checkpointer);
         return;

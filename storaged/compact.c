@@ -7,9 +7,10 @@
 #define SPARE_PAGES_MIN 256u /* a MiB is not worth a round */
 #define ROUND_COMMITS 3u     /* until moved pages are free and the file is cut */
 #define WAIT_COMMITS_MAX 4096u
+#define STEP_PAGES_MAX 512u /* moved: a leaf may have many long runs */
 
-/* A whole round that did not make the file shorter (a view keeps its end) is not soon tried again.
- */
+/* A whole round that did not make the file shorter (a view keeps its end, or pages were made as
+ * fast as they were moved) is not soon tried again. */
 static bool compact_is_due(struct compact *compact, const struct pager *pager)
 {
     const struct freemap *map = pager_freemap(pager);
@@ -60,7 +61,8 @@ int compact_step(struct compact *compact, struct tree *tree, unsigned leaves_max
     if (!compact->active && !compact_begin(compact, tree->pager))
         return COMPACT_IDLE;
     pager_prefer_front(tree->pager);
-    while (leaves_max-- > 0) {
+    uint64_t moved_max = compact->moved_pages + STEP_PAGES_MAX;
+    while (leaves_max-- > 0 && compact->moved_pages < moved_max) {
         struct node_bytes from = {compact->key, compact->key_bytes};
         int code = tree_move_down(tree, from, compact->below, &compact->moved_pages, compact->key,
                                   &compact->key_bytes);

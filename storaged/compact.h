@@ -31,6 +31,6 @@ enum compact_outcome {
 };
 
 /* Goes on with a round, or begins one if a quarter of the file lay free through a whole commit.
- * Goes through up to `leaves_max` leaves. 0: call again. COMPACT_IDLE, -EBADMSG (nothing is half
- * done; the round is over). */
+ * Goes through up to `leaves_max` leaves, fewer if much has to be moved. 0: call again.
+ * COMPACT_IDLE, -EBADMSG (nothing is half done; the round is over). */
 int compact_step(struct compact *compact, struct tree *tree, unsigned leaves_max);

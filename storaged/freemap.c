@@ -113,6 +113,12 @@ void freemap_make_reusable(struct freemap *map, uint64_t number, uint32_t pages)
     map->reusable_count += pages;
 }
 
+static bool has_releasable(const struct freemap *map)
+{
+    return map->pending_first < map->pending_count &&
+           map->pending[map->pending_first].build < map->committed_build;
+}
+
 void freemap_wait(struct freemap *map, uint64_t number, uint32_t pages, uint64_t build)
 {
     if (map->pending_count == map->pending_capacity) {
@@ -136,22 +142,55 @@ void freemap_leave(struct freemap *map, uint64_t number, uint32_t pages)
 
 void freemap_on_commit(struct freemap *map, uint64_t build)
 {
-    size_t through = 0;
+    assert(!has_releasable(map));
     map->spare_count = map->reusable_low;
-    while (through < map->pending_count && map->pending[through].build < build) {
-        const struct freemap_pending *run = &map->pending[through++];
+    map->committed_build = build;
+    freemap_prefer_front(map);
+}
+
+static void pending_compact(struct freemap *map)
+{
+    map->pending_count -= map->pending_first;
+    if (map->pending_first && map->pending_count)
+        memmove(map->pending, map->pending + map->pending_first,
+                map->pending_count * sizeof(*map->pending));
+    map->pending_first = 0;
+}
+
+bool freemap_release_some(struct freemap *map, size_t pages)
+{
+    while (pages > 0 && has_releasable(map)) {
+        const struct freemap_pending *run = &map->pending[map->pending_first++];
         freemap_make_reusable(map, run->number, run->pages);
+        pages -= run->pages < pages ? run->pages : pages;
     }
-    map->pending_count -= through;
-    if (map->pending_count)
-        memmove(map->pending, map->pending + through, map->pending_count * sizeof(*map->pending));
+    if (has_releasable(map))
+        return false;
+    pending_compact(map);
     map->reusable_low = map->reusable_count;
     freemap_prefer_front(map); /* so that the end of the file can be given back */
+    return true;
+}
+
+/* Sixty-four pages at a time, as long as the end is free. */
+static void trim_words(struct freemap *map)
+{
+    while (map->pages >= 64 && map->pages % 64 == 0 &&
+           wire_load_u64(map->reusable + map->pages / 8 - 8) == UINT64_MAX) {
+        map->pages -= 64;
+        wire_store_u64(map->reusable + map->pages / 8, 0);
+        wire_store_u64(map->unused + map->pages / 8, 0);
+        map->reusable_count -= 64;
+        map->unused_count -= 64;
+    }
 }
 
 void freemap_trim(struct freemap *map)
 {
-    while (map->pages > 0 && bit_get(map->reusable, map->pages - 1)) {
+    for (;;) {
+        trim_words(map);
+        if (!map->pages || !bit_get(map->reusable, map->pages - 1))
+            break;
         map->pages--;
         bit_clear(map->reusable, map->pages);
         bit_clear(map->unused, map->pages);

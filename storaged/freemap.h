@@ -33,7 +33,9 @@ struct freemap {
     uint64_t spare_count;    /* the same of the commit before: so many lay free all through it */
     uint64_t hint, run_hint; /* where the next search for one page, for several, begins */
     struct freemap_pending *pending;
-    size_t pending_count, pending_capacity;
+    size_t pending_first, pending_count,
+        pending_capacity;     /* those before the first are done with */
+    uint64_t committed_build; /* what was freed before it may become reusable */
 };
 
 void freemap_free(struct freemap *map);
@@ -50,8 +52,11 @@ void freemap_leave(struct freemap *map, uint64_t number, uint32_t pages);
 void freemap_make_reusable(struct freemap *map, uint64_t number, uint32_t pages);
 /* Freed while commit `build` is being built; builds never descend from call to call. */
 void freemap_wait(struct freemap *map, uint64_t number, uint32_t pages, uint64_t build);
-/* Commit `build` is on disk. */
+/* Commit `build` is on disk: what it allows, freemap_release_some does. */
 void freemap_on_commit(struct freemap *map, uint64_t build);
+/* Makes some `pages` of what waited for that commit reusable: one commit may free half the file.
+ * True if none is left; to be reached before the next commit. */
+bool freemap_release_some(struct freemap *map, size_t pages);
 /* Ends the file behind the last page that is not reusable. */
 void freemap_trim(struct freemap *map);
 

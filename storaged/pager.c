@@ -29,29 +29,6 @@ struct frame *frame_of(uint8_t *bytes)
     return (struct frame *)(bytes - offsetof(struct frame, bytes));
 }
 
-/* Single pages are kept for the next ones: the same number is needed again and again. */
-static struct frame *frame_new(struct pager *pager, uint64_t number, uint32_t pages)
-{
-    struct frame *frame = pages == 1 ? pager->pool : NULL;
-    if (frame)
-        pager->pool = frame->next;
-    else
-        frame = memory_new(sizeof(*frame) + (size_t)pages * PAGE_BYTES);
-    frame->number = number;
-    frame->pages = pages;
-    return frame;
-}
-
-void frame_release(struct pager *pager, struct frame *frame)
-{
-    if (frame->pages > 1) {
-        free(frame);
-        return;
-    }
-    frame->next = pager->pool;
-    pager->pool = frame;
-}
-
 static void frames_add(struct frame_list *list, struct frame *frame)
 {
     if (list->count == list->capacity) {
@@ -74,16 +51,6 @@ void pager_forget_frame(struct pager *pager, uint64_t number)
     pager->frames[number] = NULL;
     pager->dirty_bytes -= (uint64_t)frame->pages * PAGE_BYTES;
     frame_release(pager, frame);
-}
-
-bool pager_give_memory_back(struct pager *pager, size_t count)
-{
-    for (; pager->pool && count > 0; count--) {
-        struct frame *frame = pager->pool;
-        pager->pool = frame->next;
-        free(frame);
-    }
-    return !pager->pool;
 }
 
 /* ---- reading ---- */

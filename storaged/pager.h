@@ -91,11 +91,11 @@ int pager_write(struct pager *pager);
 /* After pager_write gave 0: forgets the frozen frames and makes what it may of the freed pages
  * reusable. */
 void pager_thaw(struct pager *pager);
-/* The same in steps of `count` frames, for a loop that has other work: true once it is through. The
+/* The same in steps of some `pages`, for a loop that has other work: true once it is through. The
  * transaction counts as committed from the first step on, as frozen until the last. */
-bool pager_thaw_some(struct pager *pager, size_t count);
-/* Frees up to `count` frames that are kept for the next pages. True if none is left. */
-bool pager_give_memory_back(struct pager *pager, size_t count);
+bool pager_thaw_some(struct pager *pager, size_t pages);
+/* Gives back memory of some `pages` that is kept for the next ones. True if none is left. */
+bool pager_give_memory_back(struct pager *pager, size_t pages);
 /* The file is longer than its pages and the headroom need: one of the next commits cuts it. */
 bool pager_may_be_cut(const struct pager *pager);
 /* The last commit found room, but not the headroom behind it: the disk is full or nearly so. */

@@ -13,6 +13,7 @@
 #define GROW_PAGES_MIN 256u /* the file grows by an eighth, within these: this is its headroom */
 #define GROW_PAGES_MAX 16384u
 #define WRITE_PARTS_MAX 256
+#define RELEASE_PAGES 16u /* of the free map, in the time one frame takes */
 
 /* The free map of this transaction: its own run is in use, the last one's is not. The bitmap is
  * copied last, when nothing changes it any more. */
@@ -196,23 +197,31 @@ static void pager_on_written(struct pager *pager)
     freemap_on_commit(&pager->freemap, pager->committed_build);
 }
 
-bool pager_thaw_some(struct pager *pager, size_t count)
+static bool thaw_frames(struct pager *pager, size_t *pages)
 {
-    struct frozen *frozen = &pager->frozen;
-    struct frame_list *made = &frozen->made;
-    assert(frozen->active);
-    if (!frozen->written)
-        pager_on_written(pager);
-    for (; made->count > 0 && count > 0; count--) {
+    struct frame_list *made = &pager->frozen.made;
+    while (made->count > 0 && *pages > 0) {
         struct frame *frame = made->frames[--made->count];
+        *pages -= frame->pages < *pages ? frame->pages : *pages;
         pager->frames[frame->number] = NULL;
         pager_checked(pager, frame->number, true);
         frame_release(pager, frame);
     }
-    if (made->count > 0 || !views_release_some(pager, count))
+    return made->count == 0;
+}
+
+bool pager_thaw_some(struct pager *pager, size_t pages)
+{
+    struct frozen *frozen = &pager->frozen;
+    assert(frozen->active);
+    if (!frozen->written)
+        pager_on_written(pager);
+    size_t released = pages < SIZE_MAX / RELEASE_PAGES ? pages * RELEASE_PAGES : SIZE_MAX;
+    if (!thaw_frames(pager, &pages) || !freemap_release_some(&pager->freemap, released) ||
+        !views_release_some(pager, pages))
         return false;
-    free(made->frames);
-    *made = (struct frame_list){0};
+    free(frozen->made.frames);
+    frozen->made = (struct frame_list){0};
     frozen->active = false;
     return true;
 }

@@ -271,10 +271,10 @@ int pager_open(struct pager **ret_pager, const char *path, bool read_only, struc
     return 0;
 }
 
-static void frames_free(struct frame_list *list)
+static void frames_free(struct pager *pager, struct frame_list *list)
 {
     for (size_t i = 0; i < list->count; i++)
-        free(list->frames[i]);
+        frame_release(pager, list->frames[i]);
     free(list->frames);
 }
 
@@ -283,8 +283,8 @@ void pager_close(struct pager *pager)
     if (!pager)
         return;
     views_free(pager);
-    frames_free(&pager->made);
-    frames_free(&pager->frozen.made);
+    frames_free(pager, &pager->made);
+    frames_free(pager, &pager->frozen.made);
     (void)pager_give_memory_back(pager, SIZE_MAX);
     pager_unmap(pager);
     file_close(pager->fd);

@@ -1,5 +1,6 @@
-/* The pager's inside, for its three files: pager.c (pages), pager_commit.c (transactions to disk),
- * pager_open.c (the file's first look). Owner: storaged; nobody else includes it.
+/* The pager's inside, for its files: pager.c (pages), frames.c (their memory), pager_commit.c
+ * (transactions to disk), pager_open.c (the file's first look), and for view.c. Owner: storaged;
+ * nobody else includes it.
  *
  * A frame is a changed page or run in memory. `frames` finds it by page number: a plain array over
  * all page numbers a file may have, of which only what is touched takes memory. `made` lists the
@@ -14,9 +15,10 @@
 
 struct frame {
     uint64_t number;
-    size_t place; /* in the list it is in; in the pool: unused */
+    size_t place; /* in the list it is in */
     uint32_t pages;
-    struct frame *next; /* in the pool */
+    struct slab *slab;  /* of a single page */
+    struct frame *next; /* among the slab's released ones */
     uint8_t bytes[];
 };
 
@@ -35,6 +37,7 @@ struct held {
 struct held_list {
     struct held *runs;
     size_t count, capacity;
+    uint64_t pages;   /* as long as the view is open */
     uint64_t view_id; /* whose it was */
     struct held_list *next;
 };
@@ -73,8 +76,9 @@ struct pager {
     uint8_t **frames; /* by page number: the frame's bytes */
     uint8_t *checked; /* a bit by page number: the mapped page was checked */
     struct frame_list made;
-    bool made_some; /* under the current transaction number */
-    struct frame *pool;
+    bool made_some;          /* under the current transaction number */
+    struct slab *slabs;      /* with room; those that are full are in no list */
+    struct slab *slabs_free; /* wholly, and kept for the next pages */
     uint64_t dirty_bytes;
     struct frozen frozen;
     struct view *views; /* newest first */
@@ -89,11 +93,14 @@ struct pager {
 const uint8_t *pager_fail(struct pager *pager, uint64_t number, const char *what);
 void pager_checked(struct pager *pager, uint64_t number, bool value);
 struct frame *frame_of(uint8_t *bytes);
-void frame_release(struct pager *pager, struct frame *frame);
 /* The frame of a page of the transaction being built, which no view and no meta reaches. */
 void pager_forget_frame(struct pager *pager, uint64_t number);
 void pager_guard(struct pager *pager);
 void pager_unguard(struct pager *pager);
+
+/* frames.c */
+struct frame *frame_new(struct pager *pager, uint64_t number, uint32_t pages);
+void frame_release(struct pager *pager, struct frame *frame);
 
 /* view.c: whether some open view reaches the dropped page; then it is kept until that is closed. */
 bool views_hold(struct pager *pager, struct page_pin pin, uint32_t pages);

@@ -338,9 +338,19 @@ static uint64_t store_dirty_bytes_max(const struct store *store, uint64_t limit,
     return room < limit ? room : limit;
 }
 
+static uint64_t store_dirty_bytes_hard(const struct store *store)
+{
+    const struct freemap *map = pager_freemap(store->pager);
+    uint64_t share = (map->pages - map->unused_count) / STORE_DIRTY_SHARE * PAGE_BYTES;
+    if (share < STORE_DIRTY_BYTES_HARD_MIN)
+        return STORE_DIRTY_BYTES_HARD_MIN;
+    return share < STORE_DIRTY_BYTES_HARD_MAX ? share : STORE_DIRTY_BYTES_HARD_MAX;
+}
+
 bool store_is_full(const struct store *store)
 {
-    return store_unwritten_bytes(store) >= store_dirty_bytes_max(store, STORE_DIRTY_BYTES_HARD, 2);
+    uint64_t limit = store_dirty_bytes_hard(store);
+    return store_unwritten_bytes(store) >= store_dirty_bytes_max(store, limit, 2);
 }
 
 bool store_wants_checkpoint(const struct store *store)
@@ -408,9 +418,9 @@ int store_checkpoint_write(struct store *store)
     return pager_write(store->pager);
 }
 
-bool store_checkpoint_end_some(struct store *store, size_t frames)
+bool store_checkpoint_end_some(struct store *store, size_t pages)
 {
-    bool through = pager_thaw_some(store->pager, frames);
+    bool through = pager_thaw_some(store->pager, pages);
     store->durable_index = store->freezing_index;
     store->checkpoints += through;
     return through;

@@ -18,9 +18,13 @@
 #include "view.h"
 
 /* Bytes of changed pages. At SOFT a checkpoint begins; at HARD entries wait (BUSY) until one is
- * through. */
+ * through. HARD is a share of the pages in use, within bounds: what was changed lies in the file
+ * two or three times before its old places can be used again (freemap.h), and a small store's file
+ * should not become several times its size for a slow disk. */
 #define STORE_DIRTY_BYTES_SOFT (32u << 20)
-#define STORE_DIRTY_BYTES_HARD (192u << 20)
+#define STORE_DIRTY_BYTES_HARD_MIN (64u << 20)
+#define STORE_DIRTY_BYTES_HARD_MAX (192u << 20)
+#define STORE_DIRTY_SHARE 4u
 /* At each applied index divisible by this the state hash is remembered, so that nodes which are
  * never at the same index at the same time can be compared. */
 #define STORE_MARK_ENTRIES 256u
@@ -81,8 +85,8 @@ bool store_compact_some(struct store *store, unsigned leaves_max);
 bool store_checkpoint_begin(struct store *store);
 int store_checkpoint_write(struct store *store);
 void store_checkpoint_end(struct store *store);
-/* end in bounded steps of `frames` each, for the loop: true once it is through. */
-bool store_checkpoint_end_some(struct store *store, size_t frames);
+/* end in bounded steps of some `pages` each, for the loop: true once it is through. */
+bool store_checkpoint_end_some(struct store *store, size_t pages);
 bool store_checkpoint_is_open(const struct store *store);
 
 /* For the checker and tests. */

@@ -46,6 +46,7 @@ static void held_add(struct held_list *list, struct held run)
 static void view_hold(struct view *view, struct held run)
 {
     held_add(view->held, run);
+    view->held->pages += run.pages;
     view->pager->held_pages += run.pages;
 }
 
@@ -58,8 +59,7 @@ static void view_leave(struct view *view)
         link = &(*link)->older;
     *link = view->older;
     pager->views_count--;
-    for (size_t i = 0; i < view->held->count; i++)
-        pager->held_pages -= view->held->runs[i].pages;
+    pager->held_pages -= view->held->pages;
     view->held->view_id = view->id;
     view->held->next = pager->leaving;
     pager->leaving = view->held;

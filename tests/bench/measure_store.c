@@ -8,10 +8,12 @@
  *
  * Works in the current folder, on conure.db. */
 #include "clock.h"
+#include "file.h"
 #include "message.h"
 #include "store.h"
 #include "verify.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +34,23 @@ static uint64_t longest_us, longest_cpu_us, buckets[BUCKETS];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static bool to_write, is_written;
+static int (*work)(void); /* what the worker does when it is handed over to */
+
+static int work_checkpoint(void)
+{
+    return store_checkpoint_write(store);
+}
+
+/* As many bytes as a checkpoint begins with, to a file beside. */
+static int work_scratch(void)
+{
+    static uint8_t page[PAGE_BYTES];
+    static int fd = -1;
+    int code = fd < 0 ? file_open("", "scratch", O_RDWR | O_CREAT, 0600, &fd) : 0;
+    for (uint64_t at = 0; !code && at < STORE_DIRTY_BYTES_SOFT; at += PAGE_BYTES)
+        code = file_write_at("", fd, page, sizeof(page), at * 2);
+    return code ? code : file_sync("", fd);
+}
 
 static void *worker(void *context)
 {
@@ -42,7 +61,7 @@ static void *worker(void *context)
             pthread_cond_wait(&changed, &mutex);
         to_write = false;
         pthread_mutex_unlock(&mutex);
-        int code = store_checkpoint_write(store);
+        int code = work();
         if (code) {
             fprintf(stderr, "checkpoint: %s\n", strerror(-code));
             exit(EXIT_FAILURE);
@@ -79,20 +98,26 @@ struct moment {
     uint64_t us, cpu_us; /* of the wall, and of this thread: a busy machine takes it off the CPU */
 };
 
-static struct moment moment_now(void)
+static uint64_t cpu_now_us(void)
 {
     struct timespec cpu;
     (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
-    return (struct moment){clock_monotonic_us(),
-                           (uint64_t)cpu.tv_sec * 1000000 + (uint64_t)cpu.tv_nsec / 1000};
+    return (uint64_t)cpu.tv_sec * 1000000 + (uint64_t)cpu.tv_nsec / 1000;
+}
+
+/* The CPU's clock is read within the wall's: a step's CPU time is never longer than it lasted. */
+static struct moment moment_now(void)
+{
+    uint64_t us = clock_monotonic_us();
+    return (struct moment){us, cpu_now_us()};
 }
 
 static void note(struct moment began)
 {
-    struct moment now = moment_now();
-    uint64_t us = now.us - began.us;
-    if (now.cpu_us - began.cpu_us > longest_cpu_us)
-        longest_cpu_us = now.cpu_us - began.cpu_us;
+    uint64_t cpu_us = cpu_now_us() - began.cpu_us;
+    uint64_t us = clock_monotonic_us() - began.us;
+    if (cpu_us > longest_cpu_us)
+        longest_cpu_us = cpu_us;
     unsigned bucket = us ? 64 - (unsigned)__builtin_clzll(us) : 0;
     buckets[bucket < BUCKETS ? bucket : BUCKETS - 1]++;
     if (us > longest_us)
@@ -223,6 +248,34 @@ static void measure_churn(uint64_t keys)
     print_stalls();
 }
 
+/* How long a step lasts that does nothing, on this machine and now, while the worker writes and
+ * syncs: a busy machine, or a busy host of a guest, stops every program for some milliseconds now
+ * and then (a host without a trace in the guest's clocks: it looks like CPU time). A step of the
+ * store cannot be told to be shorter. */
+static void measure_nothing(void)
+{
+    uint64_t until_us = clock_monotonic_us() + 6000000;
+    if (store_checkpoint_is_open(store) && !ending) {
+        (void)take_written(true);
+        (void)take_written(false);
+        ending = true;
+    }
+    work = work_scratch;
+    hand_over();
+    while (clock_monotonic_us() < until_us) {
+        struct moment began = moment_now();
+        bool written = take_written(false);
+        if (written)
+            hand_over();
+        note(began);
+    }
+    (void)take_written(true);
+    (void)take_written(false);
+    work = work_checkpoint;
+    printf("  doing nothing: ");
+    print_stalls();
+}
+
 static void measure_stall(uint64_t mib)
 {
     uint64_t keys = mib * 5000; /* some 200 bytes of file each */
@@ -235,7 +288,9 @@ static void measure_stall(uint64_t mib)
             apply(COMMAND_PUT, random_next() % keys);
         printf("random overwrites: ");
         print_stalls();
+        measure_nothing();
     }
+    settle();
 }
 
 int main(int argc, char **argv)
@@ -252,6 +307,7 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     printf("opened in %.1f ms\n", (double)(clock_monotonic_us() - began_us) / 1000);
+    work = work_checkpoint;
     if (pthread_create(&thread, NULL, worker, NULL))
         return EXIT_FAILURE;
     if (!strcmp(what, "overwrite"))

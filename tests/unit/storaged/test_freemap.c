@@ -14,6 +14,12 @@ static struct freemap map_of(uint64_t pages)
     return map;
 }
 
+static void commit(struct freemap *map, uint64_t build)
+{
+    freemap_on_commit(map, build);
+    ck_assert(freemap_release_some(map, SIZE_MAX));
+}
+
 START_TEST(test_freemap_runs_are_found_across_words_and_never_twice)
 {
     struct freemap map = map_of(1000);
@@ -45,13 +51,39 @@ START_TEST(test_freemap_page_waits_for_the_commit_after_its_own)
     freemap_grow(&map, 20);
     freemap_leave(&map, 5, 2);
     freemap_wait(&map, 5, 2, 7);
-    freemap_on_commit(&map, 6);
-    freemap_on_commit(&map, 7);
+    commit(&map, 6);
+    commit(&map, 7);
     ck_assert(freemap_is_unused(&map, 5));
     ck_assert_uint_eq(freemap_take(&map, 1), 0);
-    freemap_on_commit(&map, 8);
+    commit(&map, 8);
     ck_assert_uint_eq(freemap_take(&map, 2), 5);
     ck_assert(!freemap_is_unused(&map, 5));
+    freemap_free(&map);
+}
+END_TEST
+
+START_TEST(test_freemap_released_in_steps_of_bounded_size)
+{
+    enum { RUNS = 100 };
+    struct freemap map = {0};
+    freemap_grow(&map, 1000);
+    for (unsigned i = 0; i < RUNS; i++) {
+        freemap_leave(&map, 10 + 5 * i, 4);
+        freemap_wait(&map, 10 + 5 * i, 4, i < RUNS / 2 ? 1 : 2);
+    }
+    freemap_on_commit(&map, 2);
+    for (unsigned step = 1; step < RUNS / 10; step++) {
+        ck_assert(!freemap_release_some(&map, 20));
+        ck_assert_uint_eq(map.reusable_count, step * 20);
+    }
+    ck_assert(freemap_release_some(&map, 20));
+    ck_assert_uint_eq(map.reusable_count, RUNS / 2 * 4);
+    freemap_leave(&map, 700, 4); /* what comes later waits behind what is left */
+    freemap_wait(&map, 700, 4, 3);
+    commit(&map, 3);
+    ck_assert_uint_eq(map.reusable_count, RUNS * 4);
+    commit(&map, 4);
+    ck_assert_uint_eq(map.reusable_count, RUNS * 4 + 4);
     freemap_free(&map);
 }
 END_TEST
@@ -80,7 +112,7 @@ START_TEST(test_freemap_load_keeps_what_the_meta_before_reaches)
     freemap_load(&map, 16, newest, sizeof(newest), previous, sizeof(previous));
     ck_assert_uint_eq(map.unused_count, 12);
     ck_assert_uint_eq(map.reusable_count, 10); /* 6, 7 and those behind the older file's end */
-    freemap_on_commit(&map, 1);
+    commit(&map, 1);
     ck_assert_uint_eq(map.reusable_count, 12);
     freemap_free(&map);
 }
@@ -88,5 +120,6 @@ END_TEST
 
 UNIT_MAIN("freemap", test_freemap_runs_are_found_across_words_and_never_twice,
           test_freemap_page_waits_for_the_commit_after_its_own,
+          test_freemap_released_in_steps_of_bounded_size,
           test_freemap_trim_ends_behind_the_last_page_in_use,
           test_freemap_load_keeps_what_the_meta_before_reaches)
