@@ -52,6 +52,17 @@
 #define LIMIT_VIEWS_HELD_PAGES_MIN 16384u /* 64 MiB: so much may always be held */
 #define LIMIT_VIEWS_HELD_SHARE 2u         /* or half of the pages in use */
 
+/* Scans. A longer one keeps a view; at the count the one that was asked for longest ago gives way
+ * (httpd has no more than so many at once, so its reader is gone). When the time is over the view is
+ * given up, and the reader hears where to go on. */
+#define LIMIT_SCANS_MAX 32u
+#define LIMIT_SCAN_MS_MAX 120000u
+/* A part is closed by the record that crosses the bytes, or by the count: storaged's loop spends
+ * less than a millisecond in it. Keys that are only counted are counted by whole pages. */
+#define LIMIT_SCAN_PART_BYTES_SOFT (128u << 10)
+#define LIMIT_SCAN_PART_RECORDS_MAX 2048u
+#define LIMIT_SCAN_PART_COUNT_MAX 65536u
+
 /* Entries the log keeps behind storaged's durable index, for followers that lag a little. The
  * smaller of the two decides; a file of the log goes when it is older than that. */
 #define LIMIT_LOG_KEPT_ENTRIES 10000u

@@ -34,9 +34,24 @@ size_t utf8_length(const uint8_t *bytes, size_t left)
     return 0;
 }
 
+/* ASCII eight bytes at a time: most of what is stored. */
+static size_t ascii_length(const uint8_t *bytes, size_t length)
+{
+    size_t at = 0;
+    for (uint64_t eight; at + sizeof(eight) <= length; at += sizeof(eight)) {
+        memcpy(&eight, bytes + at, sizeof(eight));
+        if (eight & 0x8080808080808080u)
+            break;
+    }
+    while (at < length && bytes[at] < 0x80)
+        at++;
+    return at;
+}
+
 bool utf8_is_valid(const uint8_t *bytes, size_t length)
 {
-    for (size_t at = 0; at < length;) {
+    for (size_t at = ascii_length(bytes, length); at < length;
+         at += ascii_length(bytes + at, length - at)) {
         size_t taken = utf8_length(bytes + at, length - at);
         if (taken == 0)
             return false;
@@ -114,32 +129,65 @@ bool base64_decode(uint8_t *text, size_t length, size_t *ret_length)
 
 /* ---- JSON ---- */
 
-static void append_json_byte(struct buffer *into, uint8_t byte)
+static bool is_plain(uint8_t byte)
+{
+    return byte >= 0x20 && byte != 0x7f && byte != '"' && byte != '\\';
+}
+
+static void append_json_escape(struct buffer *into, uint8_t byte)
 {
     static const char names[] = "\"\\\n\r\t\b\f", escapes[] = "\"\\nrtbf",
                       hex[] = "0123456789abcdef";
     const char *name = byte ? strchr(names, byte) : NULL;
-    if (name) {
-        char pair[2] = {'\\', escapes[name - names]};
+    char pair[2] = {'\\', name ? escapes[name - names] : 0};
+    char escape[6] = {'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]};
+    if (name)
         buffer_append(into, pair, sizeof(pair));
-    } else if (byte < 0x20 || byte == 0x7f) {
-        char escape[6] = {'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]};
+    else
         buffer_append(into, escape, sizeof(escape));
-    } else {
-        buffer_append(into, &byte, 1);
+}
+
+static void append_json_text(struct buffer *into, const uint8_t *bytes, size_t length)
+{
+    for (size_t at = 0; at < length;) {
+        size_t end = at;
+        while (end < length && is_plain(bytes[end]))
+            end++;
+        buffer_append(into, bytes + at, end - at);
+        if (end < length)
+            append_json_escape(into, bytes[end++]);
+        at = end;
     }
+}
+
+struct json_bytes json_bytes_begin(struct buffer *into, const char *name, const uint8_t *bytes,
+                                   size_t length)
+{
+    struct json_bytes member = {bytes, length, utf8_is_valid(bytes, length)};
+    append(into, "\"");
+    append(into, name);
+    append(into, member.is_text ? "\":\"" : "_base64\":\"");
+    return member;
+}
+
+bool json_bytes_more(struct json_bytes *member, struct buffer *into, size_t bytes_max)
+{
+    size_t length = bytes_max / 3 * 3 + 3; /* base64 goes by threes */
+    if (length > member->left)
+        length = member->left;
+    if (member->is_text)
+        append_json_text(into, member->bytes, length);
+    else
+        base64_append(into, member->bytes, length);
+    member->bytes += length;
+    member->left -= length;
+    if (!member->left)
+        append(into, "\"");
+    return member->left > 0;
 }
 
 void json_append_bytes(struct buffer *into, const char *name, const uint8_t *bytes, size_t length)
 {
-    bool is_text = utf8_is_valid(bytes, length);
-    append(into, "\"");
-    append(into, name);
-    append(into, is_text ? "\":\"" : "_base64\":\"");
-    if (is_text)
-        for (size_t i = 0; i < length; i++)
-            append_json_byte(into, bytes[i]);
-    else
-        base64_append(into, bytes, length);
-    append(into, "\"");
+    struct json_bytes member = json_bytes_begin(into, name, bytes, length);
+    (void)json_bytes_more(&member, into, length);
 }

@@ -18,3 +18,15 @@ bool base64_decode(uint8_t *text, size_t length, size_t *ret_length);
 
 /* `"name":"..."`, or `"name_base64":"..."` if the bytes are no valid UTF-8. */
 void json_append_bytes(struct buffer *into, const char *name, const uint8_t *bytes, size_t length);
+
+/* The same in pieces, for bytes that are many: begin, then more until it returns false. The bytes
+ * must stay where they are. */
+struct json_bytes {
+    const uint8_t *bytes;
+    size_t left;
+    bool is_text;
+};
+struct json_bytes json_bytes_begin(struct buffer *into, const char *name, const uint8_t *bytes,
+                                   size_t length);
+/* Of about `bytes_max` bytes, at least one; each becomes up to six. */
+bool json_bytes_more(struct json_bytes *member, struct buffer *into, size_t bytes_max);

@@ -5,6 +5,7 @@
 #include "logger.h"
 #include "message.h"
 #include "reads.h"
+#include "scans.h"
 #include "server.h"
 #include "survey.h"
 #include "writes.h"
@@ -29,6 +30,9 @@ static const struct edge_row rows[] = {
     {PROTO_TRANSFER, PROTO_MEMBERS_OK, EDGE_RAFTD, changes_on_reply},
     {PROTO_READ, PROTO_READ_OK, EDGE_STORAGED, reads_on_read},
     {PROTO_STORE_STATUS, PROTO_STORE_STATUS_OK, EDGE_STORAGED, survey_on_store_status},
+    {PROTO_SCAN_OPEN, PROTO_SCAN_PART, EDGE_STORAGED, scans_on_part},
+    {PROTO_SCAN_NEXT, PROTO_SCAN_PART, EDGE_STORAGED, scans_on_part},
+    {PROTO_SCAN_CLOSE, PROTO_SCAN_CLOSED, EDGE_STORAGED, scans_on_closed},
 };
 #define ROWS_COUNT (sizeof(rows) / sizeof(*rows))
 _Static_assert(ROWS_COUNT <= EDGE_CALLS_MAX, "each row has its counter");
@@ -140,6 +144,8 @@ static void edge_on_down(void *context)
     logger_warning("edge_down", "peer=%s", proto_role_name(peers[edge->peer].role));
     if (edge->peer == EDGE_RAFTD)
         writes_on_raftd_down(edge->httpd->writes);
+    else
+        scans_on_storaged_down(edge->httpd->scans);
     reads_on_edge_down(edge->httpd->reads, edge->peer);
 }
 

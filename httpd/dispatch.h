@@ -28,6 +28,7 @@ struct httpd {
     struct server *server;
     struct writes *writes;
     struct reads *reads;
+    struct scans *scans;
     struct survey *survey;
     struct changes *changes;
     struct proxy *proxy; /* NULL: follower_mode is another */

@@ -4,9 +4,9 @@
 #include "limits.h"
 
 /* A request's head. */
-#define HTTPD_FIELDS_MAX 100u      /* header lines; browsers send about twenty. More: 431 */
-#define HTTPD_PARAMETERS_MAX 8u    /* query parameters; no route knows more than three. More: 400 */
-#define HTTPD_METHOD_BYTES_MAX 32u /* longer is no method of any registry: 400 */
+#define HTTPD_FIELDS_MAX 100u       /* header lines; browsers send about twenty. More: 431 */
+#define HTTPD_PARAMETERS_MAX 12u    /* query parameters; a range may have nine. More: 400 */
+#define HTTPD_METHOD_BYTES_MAX 32u  /* longer is no method of any registry: 400 */
 #define HTTPD_DETAIL_BYTES_MAX 256u /* a problem's text for people; cut */
 
 /* What libmicrohttpd may use for one connection: the longest head, its table of header lines, and
@@ -37,6 +37,17 @@
 #define HTTPD_READ_CALLS_MAX 4u
 /* Changes of members or leader: raftd makes one at a time anyway. More: 503. */
 #define HTTPD_CHANGES_CALLS_MAX 8u
+
+/* Scans. A client that does not read on holds a part (LIMIT_SCAN_PART_BYTES_SOFT and one value): at
+ * the bytes no further ones are asked for. While others wait for bytes or for a place, the client
+ * that is slowest, if it has taken so long over a part, is cut. Answers are made in steps, and end
+ * some time after their view has. */
+#define HTTPD_SCAN_CALLS_MAX 8u
+#define HTTPD_SCAN_BYTES_MAX (64u << 20)
+#define HTTPD_SCAN_PART_MS_MAX 10000u
+#define HTTPD_SCAN_SLOW_MS_MIN 2000u
+#define HTTPD_SCAN_MS_MAX (LIMIT_SCAN_MS_MAX + 30000u)
+#define HTTPD_STREAM_STEP_BYTES (16u << 10)
 
 /* Requests passed on to the leader (follower_mode proxy). Beyond the connections they wait for one;
  * beyond the count: 503. */
@@ -76,5 +87,5 @@ _Static_assert(2 * HTTPD_FORWARD_CONNECTIONS_MAX + HTTPD_LINGER_COUNT_MAX < HTTP
                "connections to the leader need no descriptor that a client was promised");
 _Static_assert(2000 * HTTPD_FORWARD_IDLE_S_MAX < LIMIT_HTTP_IDLE_MS_MAX,
                "a connection that is used again was not just closed at its other end");
-_Static_assert(2 * HTTPD_READ_CALLS_MAX + 1 < LIMIT_BUS_CALLS_MAX,
+_Static_assert(2 * HTTPD_READ_CALLS_MAX + HTTPD_SCAN_CALLS_MAX + 1 < LIMIT_BUS_CALLS_MAX,
                "storaged's edge always has a place for a status call");

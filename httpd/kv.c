@@ -1,8 +1,10 @@
 #include "kv.h"
 
 #include "dispatch.h"
+#include "range.h"
 #include "reads.h"
 #include "routes.h"
+#include "scans.h"
 #include "writes.h"
 
 #include <string.h>
@@ -22,7 +24,8 @@ static int kv_find_key(struct request *request, struct problem *problem)
     } else {
         const struct uri_parameter *key = uri_find(&request->uri, "key");
         if (!key)
-            return problem_set(problem, MHD_HTTP_BAD_REQUEST, "want a key: /kv?key=K or /kv/K");
+            return problem_set(problem, MHD_HTTP_BAD_REQUEST,
+                               "want a key, key=K or /kv/K, or a range, prefix=P or start=A&end=B");
         request->key = key->value;
         request->key_bytes = key->value_bytes;
     }
@@ -36,17 +39,18 @@ static int kv_find_key(struct request *request, struct problem *problem)
     return 0;
 }
 
+static int kv_find_range(struct request *request, struct problem *problem)
+{
+    request->range = memory_new(sizeof(*request->range));
+    return range_read(&request->uri, request->range, problem);
+}
+
 int kv_prepare_read(struct request *request, struct problem *problem)
 {
-    const struct uri_parameter *stale = uri_find(&request->uri, "stale");
-    if (stale) {
-        bool yes = uri_value_is(stale, "true") || uri_value_is(stale, "1");
-        if (!yes && !uri_value_is(stale, "false") && !uri_value_is(stale, "0"))
-            return problem_set(problem, MHD_HTTP_BAD_REQUEST,
-                               "query parameter stale: want true, 1, false or 0");
-        request->stale = yes;
-    }
-    return kv_find_key(request, problem);
+    if (range_is_asked(&request->uri))
+        return kv_find_range(request, problem);
+    int status = range_read_flag(&request->uri, "stale", &request->stale, problem);
+    return status ? status : kv_find_key(request, problem);
 }
 
 int kv_prepare_write(struct request *request, struct problem *problem)
@@ -69,7 +73,10 @@ int kv_prepare_write(struct request *request, struct problem *problem)
 
 void kv_serve_read(struct request *request)
 {
-    reads_add(request->httpd->reads, request);
+    if (request->range && request->range->stale)
+        scans_add_stale(request->httpd->scans, request);
+    else
+        reads_add(request->httpd->reads, request);
 }
 
 void kv_serve_write(struct request *request)

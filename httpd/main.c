@@ -10,6 +10,7 @@
 #include "logger.h"
 #include "proxy.h"
 #include "reads.h"
+#include "scans.h"
 #include "server.h"
 #include "survey.h"
 #include "writes.h"
@@ -40,6 +41,7 @@ static void at_turn_end(void *context)
     server_run(httpd->server);
     writes_at_turn_end(httpd->writes);
     reads_at_turn_end(httpd->reads);
+    scans_at_turn_end(httpd->scans);
     survey_at_turn_end(httpd->survey);
     server_check(httpd->server);
 }
@@ -52,6 +54,7 @@ static void on_drained(void *context)
     struct httpd *httpd = context;
     writes_finish(httpd->writes);
     reads_finish(httpd->reads);
+    scans_finish(httpd->scans);
     changes_finish(httpd->changes);
     if (httpd->proxy)
         proxy_finish(httpd->proxy);
@@ -96,6 +99,7 @@ static int start(struct httpd *httpd, int *listen_fd, struct error *error)
         return code;
     httpd->writes = writes_new(httpd);
     httpd->reads = reads_new(httpd);
+    httpd->scans = scans_new(httpd);
     httpd->survey = survey_new(httpd);
     httpd->changes = changes_new(httpd);
     if (httpd->config->follower_mode == FOLLOWER_PROXY)
@@ -121,6 +125,7 @@ static int run(struct httpd *httpd, int listen_fd)
     server_free(httpd->server);
     writes_free(httpd->writes);
     reads_free(httpd->reads);
+    scans_free(httpd->scans);
     survey_free(httpd->survey);
     changes_free(httpd->changes);
     proxy_free(httpd->proxy);

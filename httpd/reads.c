@@ -10,8 +10,10 @@
 #include "message.h"
 #include "patience.h"
 #include "propose.h"
+#include "range.h"
 #include "read.h"
 #include "reply.h"
+#include "scans.h"
 
 #include <stdlib.h>
 
@@ -115,7 +117,10 @@ void reads_on_read_index(struct edge_call *call, enum edge_end end, struct wire_
         if (outbox->index_min < reply.index)
             outbox->index_min = reply.index;
         while ((request = TAILQ_FIRST(&round->requests)))
-            request_stage(request, &outbox->requests);
+            if (request->range)
+                scans_add(round->reads->httpd->scans, request, reply.index);
+            else
+                request_stage(request, &outbox->requests);
     }
     free(round);
 }

@@ -1,4 +1,4 @@
-/* Reads of single keys.
+/* Reads of single keys; and the READ_INDEX of scans, which go on from there (scans.h).
  *
  *   linearizable: unasked --READ_INDEX--> asked --> confirmed --READ at that index--> answered
  *   stale:        stale --READ as it is--> answered

@@ -92,6 +92,23 @@ struct MHD_Response *reply_static(const char *text, const char *type)
     return reply_new(text, strlen(text), MHD_RESPMEM_PERSISTENT, type);
 }
 
+struct MHD_Response *reply_stream(const struct reply_stream *stream)
+{
+    struct MHD_Response *response = MHD_create_response_from_callback(
+        MHD_SIZE_UNKNOWN, HTTPD_STREAM_STEP_BYTES, stream->read, stream->context, stream->end);
+    if (!response)
+        abort();
+    reply_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, stream->type);
+    reply_header(response, "X-Content-Type-Options", "nosniff");
+    if (stream->has_applied_index)
+        reply_header_number(response, HEADER_APPLIED_INDEX, stream->applied_index);
+    /* libmicrohttpd 0.9.75 ends a chunked answer to HEAD with an empty chunk, which the client
+     * would take for the beginning of the next answer. */
+    if (stream->is_head)
+        (void)MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+    return response;
+}
+
 struct MHD_Response *reply_passed(struct buffer *body)
 {
     struct MHD_Response *response = MHD_create_response_from_buffer(

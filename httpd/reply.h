@@ -23,6 +23,17 @@ struct MHD_Response *reply_text(char *text);
 struct MHD_Response *reply_typed(char *text, const char *type);
 /* `text` lives for ever. */
 struct MHD_Response *reply_static(const char *text, const char *type);
+/* An answer that is made while it is being sent. */
+struct reply_stream {
+    const char *type;
+    MHD_ContentReaderCallback read;
+    MHD_ContentReaderFreeCallback end; /* of the context, once nobody will read on */
+    void *context;
+    bool is_head;           /* nothing is read: the answer ends with its head, and the connection */
+    bool has_applied_index; /* shown */
+    uint64_t applied_index;
+};
+struct MHD_Response *reply_stream(const struct reply_stream *stream);
 /* An answer of another node: its body, which becomes the response's; the caller adds its header. */
 struct MHD_Response *reply_passed(struct buffer *body);
 /* The same for HEAD: as long as the body would be. */

@@ -8,11 +8,13 @@
 #include "clock.h"
 #include "dispatch.h"
 #include "patience.h"
+#include "range.h"
 #include "reply.h"
 #include "routes.h"
 #include "server.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -303,6 +305,8 @@ void request_end(struct request *request)
     request->answer = NULL;
     request->httpd->bodies_bytes -= request->bytes_reserved;
     request->bytes_reserved = 0;
+    free(request->range);
+    request->range = NULL;
     buffer_clear(&request->body, HTTPD_BODY_KEEP_BYTES_MAX);
     buffer_clear(&request->target, HTTPD_BODY_KEEP_BYTES_MAX);
 }

@@ -20,6 +20,7 @@
 #include <sys/queue.h>
 
 struct httpd;
+struct range;
 struct route;
 
 enum request_state {
@@ -52,6 +53,7 @@ struct request {
     const uint8_t *value; /* in the target or in `body` */
     size_t value_bytes;
     struct condition condition;
+    struct range *range; /* NULL: it is about one key */
     bool stale;
     bool verbose;
 

@@ -12,7 +12,10 @@
 #define READ_METHODS (METHOD_GET | METHOD_HEAD)
 
 static const char *const no_parameters[] = {NULL};
-static const char *const read_parameters[] = {"key", "stale", NULL};
+static const char *const key_parameters[] = {"key", "stale", NULL};
+static const char *const read_parameters[] = {"key",       "stale",      "prefix", "start",
+                                              "end",       "limit",      "after",  "reverse",
+                                              "keys_only", "count_only", NULL};
 static const char *const put_parameters[] = {"key", "value", NULL};
 static const char *const delete_parameters[] = {"key", NULL};
 static const char *const ready_parameters[] = {"verbose", NULL};
@@ -22,7 +25,7 @@ static const struct route routes[] = {
     {"/kv",           ROUTE_EXACT, READ_METHODS,  read_parameters,   0,                    kv_prepare_read,     kv_serve_read,          NULL},
     {"/kv",           ROUTE_EXACT, METHOD_PUT,    put_parameters,    ROUTE_BODY_VALUE,     kv_prepare_write,    kv_serve_write,         NULL},
     {"/kv",           ROUTE_EXACT, METHOD_DELETE, delete_parameters, 0,                    kv_prepare_write,    kv_serve_write,         NULL},
-    {"/kv/",          ROUTE_BELOW, READ_METHODS,  read_parameters,   0,                    kv_prepare_read,     kv_serve_read,          NULL},
+    {"/kv/",          ROUTE_BELOW, READ_METHODS,  key_parameters,    0,                    kv_prepare_read,     kv_serve_read,          NULL},
     {"/kv/",          ROUTE_BELOW, METHOD_PUT,    put_parameters,    ROUTE_BODY_VALUE,     kv_prepare_write,    kv_serve_write,         NULL},
     {"/kv/",          ROUTE_BELOW, METHOD_DELETE, delete_parameters, 0,                    kv_prepare_write,    kv_serve_write,         NULL},
 

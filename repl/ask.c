@@ -34,29 +34,42 @@ static int complain_about_status(const struct invocation *invocation,
     return exit_code;
 }
 
-int ask(const struct invocation *invocation, struct client_request *request)
+enum client_result ask_client(const struct invocation *invocation, struct client_request *request,
+                              struct error *error)
 {
-    struct error error = {""};
     if (!request->servers)
         request->servers = &invocation->options->servers;
     if (invocation->options->timeout_ms)
         request->timeout_ms = invocation->options->timeout_ms;
     else if (!request->timeout_ms)
         request->timeout_ms = REPL_TIMEOUT_MS;
-    switch (client_call(&invocation->session->client, request, &error)) {
+    return client_call(&invocation->session->client, request, error);
+}
+
+int ask_judge(const struct invocation *invocation, const struct client_request *request,
+              enum client_result result, const struct error *error)
+{
+    switch (result) {
     case CLIENT_ANSWERED:
         if (outcome_exit_code(invocation->session->client.answer.status) == EXIT_CODE_OK)
             return EXIT_CODE_OK;
         return complain_about_status(invocation, request);
     case CLIENT_UNAVAILABLE:
-        return COMPLAIN(invocation, EXIT_UNAVAILABLE, "unavailable: %s", error.text);
+        return COMPLAIN(invocation, EXIT_UNAVAILABLE, "unavailable: %s", error->text);
     case CLIENT_UNKNOWN:
         return COMPLAIN(invocation, EXIT_UNAVAILABLE,
-                        "outcome unknown, it may or may not have been applied: %s", error.text);
+                        "outcome unknown, it may or may not have been applied: %s", error->text);
     case CLIENT_INTERRUPTED:
         return COMPLAIN(invocation, EXIT_CODE_FAILURE, "interrupted");
     case CLIENT_FAILED:
         break;
     }
-    return COMPLAIN(invocation, EXIT_CODE_FAILURE, "%s", error.text);
+    return COMPLAIN(invocation, EXIT_CODE_FAILURE, "%s", error->text);
+}
+
+int ask(const struct invocation *invocation, struct client_request *request)
+{
+    struct error error = {""};
+    enum client_result result = ask_client(invocation, request, &error);
+    return ask_judge(invocation, request, result, &error);
 }

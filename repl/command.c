@@ -3,6 +3,7 @@
 #include "ask.h"
 #include "config.h"
 #include "members.h"
+#include "scan.h"
 #include "session.h"
 
 #include <cjson/cJSON.h>
@@ -181,6 +182,7 @@ static const struct command table[] = {
     {"put", "KEY VALUE | KEY -x", "store a value", 1, 2, command_put},
     {"get", "KEY [--stale]", "print the value of a key", 1, 1, command_get},
     {"delete", "KEY", "remove a key, if it is there", 1, 1, command_delete},
+    {"scan", "[PREFIX]", "list the keys that begin so (--limit N, --keys)", 0, 1, command_scan},
     {"status", "", "what the node says about itself and its leader", 0, 0, command_status},
     {"members", "", "who belongs to the cluster", 0, 0, command_members},
     {"join", "ID ADDR", "add the node ID, whose raft address is ADDR, to the cluster", 2, 2,

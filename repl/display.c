@@ -56,19 +56,26 @@ void display_append_escaped(const char *bytes, size_t length, bool keep_lines, s
     }
 }
 
-void display_append_value(const struct display *display, enum display_format format,
-                          const char *bytes, size_t length, struct buffer *into)
+void display_append_bytes(enum display_format format, const char *bytes, size_t length,
+                          struct buffer *into)
 {
-    bool fitting = format == FORMAT_FITTING;
     if (format == FORMAT_HEX)
         for (size_t i = 0; i < length; i++)
             append_hex(into, "", (unsigned char)bytes[i]);
     else if (format == FORMAT_BASE64)
         base64_append(into, (const uint8_t *)bytes, length);
-    else if (fitting && display->out_is_terminal)
-        display_append_escaped(bytes, length, true, into);
     else
         buffer_append(into, bytes, length);
+}
+
+void display_append_value(const struct display *display, enum display_format format,
+                          const char *bytes, size_t length, struct buffer *into)
+{
+    bool fitting = format == FORMAT_FITTING;
+    if (fitting && display->out_is_terminal)
+        display_append_escaped(bytes, length, true, into);
+    else
+        display_append_bytes(format, bytes, length, into);
     if (format != FORMAT_RAW && (!fitting || display->out_is_terminal || display->several))
         display_append_text(into, "\n");
 }

@@ -26,6 +26,10 @@ struct display display_of_process(void);
 void display_append_value(const struct display *display, enum display_format format,
                           const char *bytes, size_t length, struct buffer *into);
 
+/* In hexadecimal or base64, or (any other format) as they are. */
+void display_append_bytes(enum display_format format, const char *bytes, size_t length,
+                          struct buffer *into);
+
 /* Valid UTF-8 as it is, but for what could move a cursor: that, and other bytes, as \xNN. Newlines
  * and tabs stay if `keep_lines`. */
 void display_append_escaped(const char *bytes, size_t length, bool keep_lines, struct buffer *into);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DEFAULT_SERVER "http://127.0.0.1:8081"
@@ -34,6 +35,16 @@ static int set_timeout(struct options *options, const char *value, struct error 
     return code;
 }
 
+static int set_limit(struct options *options, const char *value, struct error *error)
+{
+    char *end;
+    errno = 0;
+    options->limit = strtoull(value, &end, 10);
+    if (errno || *end || value[0] < '0' || value[0] > '9' || !options->limit)
+        return error_set(error, -EINVAL, "want a number from 1 on");
+    return 0;
+}
+
 static int set_format(struct options *options, enum display_format format)
 {
     options->format = format;
@@ -59,6 +70,7 @@ FORMAT_SETTER(set_raw, FORMAT_RAW)
 FORMAT_SETTER(set_hex, FORMAT_HEX)
 FORMAT_SETTER(set_base64, FORMAT_BASE64)
 FLAG_SETTER(set_stale, stale)
+FLAG_SETTER(set_keys, keys_only)
 FLAG_SETTER(set_json, json)
 FLAG_SETTER(set_stdin, value_from_stdin)
 FLAG_SETTER(set_escapes, escapes)
@@ -74,7 +86,9 @@ static const struct option table[] = {
      "for one command, all in all\n"
      "                       (default 10s; for join, remove and transfer 75s)",
      set_timeout},
-    {"--stale", NULL, NULL, "get: from any node, perhaps not the latest", set_stale},
+    {"--stale", NULL, NULL, "get, scan: from any node, perhaps not the latest", set_stale},
+    {"--limit", NULL, "N", "scan: at most so many keys", set_limit},
+    {"--keys", NULL, NULL, "scan: without values", set_keys},
     {"--json", NULL, NULL, "results as JSON, one line each", set_json},
     {"--raw", NULL, NULL, "values as they are, with no newline, also on a terminal", set_raw},
     {"--hex", NULL, NULL, "values in hexadecimal", set_hex},

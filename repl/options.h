@@ -14,7 +14,9 @@ struct options {
     struct url_servers servers;
     uint64_t timeout_ms; /* 0: not given, each command has its own */
     enum display_format format;
-    bool stale; /* get: any node's own state */
+    bool stale;     /* get, scan: any node's own state */
+    bool keys_only; /* scan: without values */
+    uint64_t limit; /* scan: at most so many keys; 0: all */
     bool json;
     bool value_from_stdin; /* put */
     bool escapes;          /* the command line's words hold escapes; lines' words always may */

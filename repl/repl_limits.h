@@ -21,6 +21,9 @@
 /* A server's URL and behind it the longest path and query a node takes. */
 #define REPL_URL_BYTES_MAX (LIMIT_URL_BYTES_MAX + LIMIT_HTTP_URI_BYTES_MAX)
 
+/* Keys asked for at once by scan; fewer where an answer would be too large. */
+#define REPL_PAGE_KEYS 1000u
+
 #define REPL_HISTORY_LINES_MAX 1000       /* the oldest are forgotten */
 #define REPL_HISTORY_LINE_BYTES_MAX 4096u /* a longer line is not remembered */
 

@@ -80,6 +80,21 @@ static int storaged_on_read(struct storaged *storaged, struct bus_request *reque
     return reads_on_request(storaged->reads, request);
 }
 
+static int storaged_on_scan_open(struct storaged *storaged, struct bus_request *request)
+{
+    return scans_on_open(storaged->scans, request);
+}
+
+static int storaged_on_scan_next(struct storaged *storaged, struct bus_request *request)
+{
+    return scans_on_next(storaged->scans, request);
+}
+
+static int storaged_on_scan_close(struct storaged *storaged, struct bus_request *request)
+{
+    return scans_on_close(storaged->scans, request);
+}
+
 static void storaged_tell_status(struct storaged *storaged, const struct bus_route *route)
 {
     struct store_status status;
@@ -146,6 +161,9 @@ static const struct {
     {PROTO_INSTALL_BEGIN, storaged_on_install},
     {PROTO_INSTALL_PART, storaged_on_install},
     {PROTO_INSTALL_END, storaged_on_install},
+    {PROTO_SCAN_OPEN, storaged_on_scan_open},
+    {PROTO_SCAN_NEXT, storaged_on_scan_next},
+    {PROTO_SCAN_CLOSE, storaged_on_scan_close},
 };
 #define HANDLERS_COUNT (sizeof(handlers) / sizeof(*handlers))
 
@@ -202,7 +220,7 @@ static void storaged_at_turn_end(void *context)
         return; /* half a change may be in memory: it must not get into a checkpoint (invariant 5)
                  */
     storaged->applied_some = false;
-    reads_on_applied(storaged->reads);
+    parking_on_applied(storaged->parking);
     checkpointer_consider(storaged->checkpointer);
 }
 

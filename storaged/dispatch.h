@@ -6,7 +6,9 @@
 #include "hello.h"
 #include "install.h"
 #include "loop.h"
+#include "parking.h"
 #include "reads.h"
+#include "scans.h"
 #include "snapshots.h"
 #include "store.h"
 
@@ -15,7 +17,9 @@ struct storaged {
     struct store *store;
     struct worker *worker;
     struct checkpointer *checkpointer;
+    struct parking *parking;
     struct reads *reads;
+    struct scans *scans;
     struct snapshots *snapshots;
     struct install *install;
     struct bus_server *server;

@@ -22,6 +22,5 @@ struct line {
 };
 
 /* Takes a line apart; key and value are decoded where they stand in `text`. Members it does not
- * know are skipped if they are strings, numbers, true, false or null. -EINVAL: it is no such line;
- * *ret_why says what is missing or wrong. */
+ * know are skipped. -EINVAL: it is no such line; *ret_why says what is missing or wrong. */
 int line_parse(uint8_t *text, size_t length, struct line *ret_line, const char **ret_why);

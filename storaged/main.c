@@ -185,7 +185,10 @@ static int start(struct storaged *storaged, const struct config *config, struct 
                                                         .store = storaged->store,
                                                         .on_failed = on_checkpoint_failed,
                                                         .context = storaged->loop});
-    storaged->reads = reads_new(storaged->loop, storaged->store, &storaged->server);
+    storaged->parking = parking_new(storaged->loop, storaged->store);
+    storaged->reads = reads_new(storaged->parking, storaged->store, &storaged->server);
+    storaged->scans =
+        scans_new(storaged->loop, storaged->parking, storaged->store, &storaged->server);
     storaged->snapshots = snapshots_new(storaged->loop, storaged->store, &storaged->server);
     storaged->install =
         install_new(&(struct install_options){.loop = storaged->loop,
@@ -219,6 +222,8 @@ static int run(struct storaged *storaged)
                 (unsigned long long)store_durable_index(storaged->store));
     worker_free(storaged->worker);
     snapshots_free(storaged->snapshots);
+    parking_free(storaged->parking);
+    scans_free(storaged->scans);
     reads_free(storaged->reads);
     store_close(storaged->store);
     buffer_free(&storaged->reply);

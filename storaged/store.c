@@ -243,7 +243,7 @@ int store_get(struct store *store, struct node_bytes key, struct tree_record *re
     return path.found ? tree_load(&store->tree, &path, ret_record) : STORE_NOT_FOUND;
 }
 
-int store_view(struct store *store, uint64_t deadline_ms, struct view **ret_view)
+static struct view_state store_view_state(const struct store *store)
 {
     struct view_state state = {
         .root = store->tree.root,
@@ -253,7 +253,19 @@ int store_view(struct store *store, uint64_t deadline_ms, struct view **ret_view
         .applied_term = store->applied_term,
     };
     memcpy(state.state_hash, store->state_hash, sizeof(state.state_hash));
+    return state;
+}
+
+int store_view(struct store *store, uint64_t deadline_ms, struct view **ret_view)
+{
+    struct view_state state = store_view_state(store);
     return view_open(ret_view, store->pager, &state, deadline_ms);
+}
+
+struct view *store_glance(struct store *store)
+{
+    struct view_state state = store_view_state(store);
+    return view_glance(store->pager, &state);
 }
 
 /* ---- state ---- */

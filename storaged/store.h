@@ -61,6 +61,8 @@ int store_get(struct store *store, struct node_bytes key, struct tree_record *re
 
 /* A read view of the state as it is now (view.h). -EBUSY: too many are open. */
 int store_view(struct store *store, uint64_t deadline_ms, struct view **ret_view);
+/* The same as view_glance. */
+struct view *store_glance(struct store *store);
 
 const char *store_damage(const struct store *store);
 void store_fill_status(const struct store *store, struct store_status *status);

@@ -18,6 +18,7 @@ struct view {
     uint64_t id;          /* ascending */
     uint64_t transaction; /* pages of it, or older, may be reached */
     uint64_t deadline_ms;
+    bool kept;    /* once it is; before that nothing is held for it */
     bool expired; /* and not in the pager's list any more */
     struct view_state state;
     struct held_list *held;
@@ -139,30 +140,47 @@ bool views_release_some(struct pager *pager, size_t count)
 
 /* ---- life ---- */
 
-int view_open(struct view **ret_view, struct pager *pager, const struct view_state *state,
-              uint64_t deadline_ms)
+struct view *view_glance(struct pager *pager, const struct view_state *state)
 {
-    if (pager->views_count == LIMIT_VIEWS_MAX)
-        return -EBUSY;
     struct view *view = memory_new_zeroed(1, sizeof(*view));
     view->pager = pager;
+    view->state = *state;
+    return view;
+}
+
+int view_keep(struct view *view, uint64_t deadline_ms)
+{
+    struct pager *pager = view->pager;
+    if (pager->views_count == LIMIT_VIEWS_MAX)
+        return -EBUSY;
     view->id = ++pager->view_id_last;
     view->transaction = pager_seal_transaction(pager);
     view->deadline_ms = deadline_ms;
-    view->state = *state;
     view->held = memory_new_zeroed(1, sizeof(*view->held));
+    view->kept = true;
     view->older = pager->views;
     pager->views = view;
     pager->views_count++;
-    *ret_view = view;
     return 0;
+}
+
+int view_open(struct view **ret_view, struct pager *pager, const struct view_state *state,
+              uint64_t deadline_ms)
+{
+    struct view *view = view_glance(pager, state);
+    int code = view_keep(view, deadline_ms);
+    if (code)
+        free(view);
+    else
+        *ret_view = view;
+    return code;
 }
 
 void view_close(struct view *view)
 {
     if (!view)
         return;
-    if (!view->expired)
+    if (view->kept && !view->expired)
         view_leave(view);
     free(view);
 }

@@ -26,6 +26,10 @@ struct view;
  * clock that views_expire is given. -EBUSY: there are LIMIT_VIEWS_MAX open. */
 int view_open(struct view **ret_view, struct pager *pager, const struct view_state *state,
               uint64_t deadline_ms);
+/* The same for as long as nothing is written: it costs and holds nothing. view_keep, before the
+ * tree is changed, makes it last: -EBUSY, it stays as it was. */
+struct view *view_glance(struct pager *pager, const struct view_state *state);
+int view_keep(struct view *view, uint64_t deadline_ms);
 void view_close(struct view *view);
 bool view_is_expired(const struct view *view);
 const struct view_state *view_state(const struct view *view);

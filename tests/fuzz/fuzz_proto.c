@@ -14,6 +14,7 @@
 #include "propose.h"
 #include "read.h"
 #include "record.h"
+#include "scan.h"
 #include "segment.h"
 #include "snapshot.h"
 #include "status.h"
@@ -168,6 +169,27 @@ static void peers(uint8_t which, struct wire_reader *reader)
         touch(&state, sizeof(state));
 }
 
+static void scans(uint8_t which, struct wire_reader *reader)
+{
+    struct message_list list;
+    struct scan_open open;
+    struct scan_next next;
+    struct scan_part_head head;
+    struct scan_record record;
+    if (which == 34 && !scan_open_decode(reader, &open)) {
+        touch(open.start, open.start_bytes);
+        touch(open.end, open.end_bytes);
+        touch(open.after, open.after_bytes);
+    }
+    if (which == 35 && !scan_next_decode(reader, &next))
+        sink += next.part;
+    if (which == 36 && !scan_part_decode(reader, &head, &list))
+        while (scan_part_next(&list, &record)) {
+            touch(record.key, record.key_bytes);
+            touch(record.value, record.value_bytes);
+        }
+}
+
 static void others(uint8_t which, const uint8_t *bytes, size_t length)
 {
     struct command command;
@@ -198,7 +220,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
     if (length == 0)
         return 0;
-    uint8_t which = bytes[0] % 34;
+    uint8_t which = bytes[0] % 37;
     uint8_t *exact = malloc(length); /* so that a byte too far is seen */
     memcpy(exact, bytes + 1, length - 1);
     struct wire_reader reader = wire_reader_of(exact, length - 1);
@@ -211,6 +233,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     snapshots(which, &reader);
     reader = wire_reader_of(exact, length - 1);
     peers(which, &reader);
+    reader = wire_reader_of(exact, length - 1);
+    scans(which, &reader);
     others(which, exact, length - 1);
     free(exact);
     return 0;

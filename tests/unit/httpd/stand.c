@@ -4,6 +4,7 @@
 #include "datadir.h"
 #include "proxy.h"
 #include "reads.h"
+#include "scans.h"
 #include "server.h"
 #include "survey.h"
 #include "writes.h"
@@ -216,7 +217,9 @@ static void raftd_request(void *context, struct bus_request *request)
 
 static void storaged_request(void *context, struct bus_request *request)
 {
-    (void)context, (void)request;
+    struct stand *stand = context;
+    if (stand->on_storaged)
+        stand->on_storaged(stand, request);
 }
 
 static void open_daemons(struct stand *stand)
@@ -246,6 +249,7 @@ static void at_turn_end(void *context)
     server_run(httpd->server);
     writes_at_turn_end(httpd->writes);
     reads_at_turn_end(httpd->reads);
+    scans_at_turn_end(httpd->scans);
     survey_at_turn_end(httpd->survey);
     server_check(httpd->server);
 }
@@ -270,6 +274,7 @@ void stand_open(struct stand *stand, enum config_follower_mode mode)
     stand->listen_fd = open_listener(&stand->port);
     httpd->writes = writes_new(httpd);
     httpd->reads = reads_new(httpd);
+    httpd->scans = scans_new(httpd);
     httpd->survey = survey_new(httpd);
     httpd->changes = changes_new(httpd);
     if (mode == FOLLOWER_PROXY)
@@ -293,6 +298,7 @@ void stand_close(struct stand *stand)
     server_free(httpd->server);
     writes_free(httpd->writes);
     reads_free(httpd->reads);
+    scans_free(httpd->scans);
     survey_free(httpd->survey);
     changes_free(httpd->changes);
     proxy_free(httpd->proxy);

@@ -1,6 +1,6 @@
 /* A whole httpd on a free port, in the test's own loop, with stand-ins: a raftd that says what the
- * test wants, a storaged that is just there, and a leader of another node (a thread that answers
- * HTTP by a script). */
+ * test wants, a storaged that does what the test does, and a leader of another node (a thread that
+ * answers HTTP by a script). */
 #pragma once
 
 #include "changes.h"
@@ -65,6 +65,8 @@ struct stand {
     bool refuses;                      /* as messages that make no sense */
     void (*then)(struct stand *stand); /* done at the end of a turn in which it was asked */
     struct loop_task then_task;
+    /* What storaged does with a call; NULL: nothing. */
+    void (*on_storaged)(struct stand *stand, struct bus_request *request);
     /* What it was asked. */
     unsigned calls;
     uint16_t last_type;

@@ -9,6 +9,7 @@
 #include "peer.h"
 #include "propose.h"
 #include "read.h"
+#include "scan.h"
 #include "snapshot.h"
 #include "status.h"
 
@@ -279,6 +280,35 @@ static int decode_diverged(struct wire_reader *body)
 {
     uint64_t index;
     return peer_diverged_decode(body, &index);
+}
+
+static int decode_scan_open(struct wire_reader *body)
+{
+    struct scan_open open;
+    return scan_open_decode(body, &open);
+}
+
+static int decode_scan_next(struct wire_reader *body)
+{
+    struct scan_next next;
+    return scan_next_decode(body, &next);
+}
+
+static int decode_scan_close(struct wire_reader *body)
+{
+    uint64_t scan;
+    return scan_close_decode(body, &scan);
+}
+
+static int decode_scan_part(struct wire_reader *body)
+{
+    struct message_list list;
+    struct scan_part_head head;
+    struct scan_record record;
+    int code = scan_part_decode(body, &head, &list);
+    while (!code && scan_part_next(&list, &record))
+        code = record.key[record.key_bytes - 1] == 0xfe ? 1 : 0;
+    return code;
 }
 
 /* ---- samples ---- */
@@ -580,6 +610,46 @@ static void build_diverged(struct buffer *into)
     peer_diverged_encode(into, 9);
 }
 
+static void build_scan_open(struct buffer *into)
+{
+    struct scan_open open = {.index_min = 5,
+                             .wait_ms = 3000,
+                             .flags = SCAN_REVERSE | SCAN_KEYS_ONLY,
+                             .keys_max = 7,
+                             .start = (const uint8_t *)"a",
+                             .start_bytes = 1,
+                             .end = (const uint8_t *)"b",
+                             .end_bytes = 1};
+    scan_open_encode(into, &open);
+}
+
+static void build_scan_next(struct buffer *into)
+{
+    struct scan_next next = {.scan = 1, .part = 2};
+    scan_next_encode(into, &next);
+}
+
+static void build_scan_close(struct buffer *into)
+{
+    scan_close_encode(into, 1);
+}
+
+static void build_scan_part(struct buffer *into)
+{
+    struct scan_part_head head = {
+        .status = PROTO_STATUS_OK, .scan = 1, .index = 9, .keys = 3, .more = true};
+    struct scan_record record = {.revision = 8,
+                                 .key = (const uint8_t *)"k",
+                                 .key_bytes = 1,
+                                 .value = (const uint8_t *)"vv",
+                                 .value_bytes = 2};
+    scan_part_begin(into);
+    scan_part_add(into, &record);
+    record.value_bytes = 0;
+    scan_part_add(into, &record);
+    scan_part_finish(into, &head);
+}
+
 static void build_empty(struct buffer *into)
 {
     into->length = 0;
@@ -670,6 +740,14 @@ static const struct sample {
      "0100000000000000aa00000000000000000000000000000002000000000000000000000000000000000000000000"
      "00bb"},
     {PROTO_DIVERGED, build_diverged, decode_diverged, "0900000000000000"},
+    {PROTO_SCAN_OPEN, build_scan_open, decode_scan_open,
+     "0500000000000000b80b00000307000000000000000100000061010000006200000000"},
+    {PROTO_SCAN_PART, build_scan_part, decode_scan_part,
+     "000001000000000000000900000000000000030000000000000001020000000800000000000000010000006b0200"
+     "000076760800000000000000010000006b00000000"},
+    {PROTO_SCAN_NEXT, build_scan_next, decode_scan_next, "010000000000000002000000"},
+    {PROTO_SCAN_CLOSE, build_scan_close, decode_scan_close, "0100000000000000"},
+    {PROTO_SCAN_CLOSED, build_empty, decode_empty, ""},
 };
 #define SAMPLES_COUNT (sizeof(samples) / sizeof(*samples))
 

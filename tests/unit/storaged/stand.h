@@ -103,7 +103,10 @@ UNUSED static void stand_open(struct stand *stand)
                                                         .worker = storaged->worker,
                                                         .store = storaged->store,
                                                         .on_failed = stand_on_checkpoint_failed});
-    storaged->reads = reads_new(storaged->loop, storaged->store, &storaged->server);
+    storaged->parking = parking_new(storaged->loop, storaged->store);
+    storaged->reads = reads_new(storaged->parking, storaged->store, &storaged->server);
+    storaged->scans =
+        scans_new(storaged->loop, storaged->parking, storaged->store, &storaged->server);
     storaged->snapshots = snapshots_new(storaged->loop, storaged->store, &storaged->server);
     storaged->install =
         install_new(&(struct install_options){.loop = storaged->loop,
@@ -128,6 +131,8 @@ UNUSED static void stand_close(struct stand *stand)
     ck_assert_int_eq(checkpointer_finish(storaged->checkpointer), 0);
     worker_free(storaged->worker);
     snapshots_free(storaged->snapshots);
+    parking_free(storaged->parking);
+    scans_free(storaged->scans);
     reads_free(storaged->reads);
     store_close(storaged->store);
     buffer_free(&storaged->reply);
