@@ -52,9 +52,16 @@
 #define LIMIT_VIEWS_HELD_PAGES_MIN 16384u /* 64 MiB: so much may always be held */
 #define LIMIT_VIEWS_HELD_SHARE 2u         /* or half of the pages in use */
 
+/* Transactions: in each of the three lists. More: 413. All of one is applied in one go, so this
+ * also bounds how long storaged's loop is in it: a few milliseconds. */
+#define LIMIT_TXN_OPERATIONS_MAX 1024u
+/* The answer to APPLY ends behind the entry whose result crosses this, and says how far it came:
+ * raftd goes on from there. Results of plain commands never reach it. */
+#define LIMIT_APPLIED_BYTES_SOFT (128u << 10)
+
 /* Scans. A longer one keeps a view; at the count the one that was asked for longest ago gives way
- * (httpd has no more than so many at once, so its reader is gone). When the time is over the view is
- * given up, and the reader hears where to go on. */
+ * (httpd has no more than so many at once, so its reader is gone). When the time is over the view
+ * is given up, and the reader hears where to go on. */
 #define LIMIT_SCANS_MAX 32u
 #define LIMIT_SCAN_MS_MAX 120000u
 /* A part is closed by the record that crosses the bytes, or by the count: storaged's loop spends
@@ -99,5 +106,7 @@ _Static_assert(LIMIT_BATCH_BYTES_SOFT + LIMIT_VALUE_BYTES_CAP + LIMIT_KEY_BYTES_
                        64u * LIMIT_BATCH_RECORDS_MAX <
                    LIMIT_FRAME_BODY_BYTES_MAX,
                "a closed batch with one largest value must fit a frame");
+_Static_assert(LIMIT_BATCH_RECORDS_MAX * 16u < LIMIT_APPLIED_BYTES_SOFT,
+               "a batch of plain commands is answered as a whole");
 
 #endif

@@ -22,7 +22,10 @@
  * connection lives on; else the answer goes out at once and the connection ends. */
 #define HTTPD_SWALLOW_BYTES_MAX (64u << 10)
 #define HTTPD_BODY_KEEP_BYTES_MAX 4096u /* a connection's buffer above this is not kept */
-#define HTTPD_JSON_BYTES_MAX 4096u      /* an id and an address, and room for spaces. More: 413 */
+/* A transaction. More: 413. (A value of the cap in base64 would be more: it has to be put alone.)
+ */
+#define HTTPD_TXN_BYTES_MAX LIMIT_VALUE_BYTES_CAP
+#define HTTPD_JSON_BYTES_MAX 4096u /* an id and an address, and room for spaces. More: 413 */
 
 /* Connections that ended while their client was still sending: read from until the client has seen
  * the answer. Beyond these, they are simply closed. */
@@ -35,6 +38,8 @@
 #define HTTPD_PROPOSE_CALLS_MAX 4u
 #define HTTPD_READ_INDEX_CALLS_MAX 2u
 #define HTTPD_READ_CALLS_MAX 4u
+/* What the results of a batch may have: one transaction more than that still fits a frame. */
+#define HTTPD_RESULTS_BYTES_MAX (8u << 20)
 /* Changes of members or leader: raftd makes one at a time anyway. More: 503. */
 #define HTTPD_CHANGES_CALLS_MAX 8u
 
@@ -80,6 +85,9 @@
 /* Passes of libmicrohttpd in one turn before the edges get theirs. */
 #define HTTPD_RUNS_MAX 8u
 
+_Static_assert(HTTPD_RESULTS_BYTES_MAX + LIMIT_VALUE_BYTES_CAP + (2u << 20) <
+                   LIMIT_FRAME_BODY_BYTES_MAX,
+               "the results of a batch fit a frame");
 _Static_assert(HTTPD_PROPOSE_CALLS_MAX + HTTPD_READ_INDEX_CALLS_MAX + HTTPD_CHANGES_CALLS_MAX + 1 <
                    LIMIT_BUS_CALLS_MAX,
                "raftd's edge always has a place for a status call");

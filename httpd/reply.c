@@ -92,6 +92,15 @@ struct MHD_Response *reply_static(const char *text, const char *type)
     return reply_new(text, strlen(text), MHD_RESPMEM_PERSISTENT, type);
 }
 
+struct MHD_Response *reply_transaction(struct buffer *json, uint64_t revision)
+{
+    struct MHD_Response *response =
+        reply_new(json->bytes, json->length, MHD_RESPMEM_MUST_FREE, TYPE_JSON);
+    *json = (struct buffer){0};
+    reply_header_number(response, HEADER_REVISION, revision);
+    return response;
+}
+
 struct MHD_Response *reply_stream(const struct reply_stream *stream)
 {
     struct MHD_Response *response = MHD_create_response_from_callback(

@@ -23,6 +23,8 @@ struct MHD_Response *reply_text(char *text);
 struct MHD_Response *reply_typed(char *text, const char *type);
 /* `text` lives for ever. */
 struct MHD_Response *reply_static(const char *text, const char *type);
+/* JSON, which becomes the response's, with a revision. */
+struct MHD_Response *reply_transaction(struct buffer *json, uint64_t revision);
 /* An answer that is made while it is being sent. */
 struct reply_stream {
     const char *type;

@@ -12,6 +12,7 @@
 #include "reply.h"
 #include "routes.h"
 #include "server.h"
+#include "transaction.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -307,6 +308,8 @@ void request_end(struct request *request)
     request->bytes_reserved = 0;
     free(request->range);
     request->range = NULL;
+    transaction_free(request->transaction);
+    request->transaction = NULL;
     buffer_clear(&request->body, HTTPD_BODY_KEEP_BYTES_MAX);
     buffer_clear(&request->target, HTTPD_BODY_KEEP_BYTES_MAX);
 }
@@ -339,4 +342,6 @@ void request_drop_body(struct request *request)
 {
     request->value = NULL;
     buffer_clear(&request->body, HTTPD_BODY_KEEP_BYTES_MAX);
+    if (request->transaction)
+        transaction_drop(request->transaction);
 }

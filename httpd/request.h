@@ -22,6 +22,7 @@
 struct httpd;
 struct range;
 struct route;
+struct transaction;
 
 enum request_state {
     REQUEST_HEAD,
@@ -53,7 +54,8 @@ struct request {
     const uint8_t *value; /* in the target or in `body` */
     size_t value_bytes;
     struct condition condition;
-    struct range *range; /* NULL: it is about one key */
+    struct range *range;             /* NULL: it is about one key */
+    struct transaction *transaction; /* NULL: it is none */
     bool stale;
     bool verbose;
 

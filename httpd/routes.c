@@ -5,6 +5,7 @@
 #include "kv.h"
 #include "openapi.h"
 #include "pages.h"
+#include "transaction.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +29,8 @@ static const struct route routes[] = {
     {"/kv/",          ROUTE_BELOW, READ_METHODS,  key_parameters,    0,                    kv_prepare_read,     kv_serve_read,          NULL},
     {"/kv/",          ROUTE_BELOW, METHOD_PUT,    put_parameters,    ROUTE_BODY_VALUE,     kv_prepare_write,    kv_serve_write,         NULL},
     {"/kv/",          ROUTE_BELOW, METHOD_DELETE, delete_parameters, 0,                    kv_prepare_write,    kv_serve_write,         NULL},
+
+    {"/txn",          ROUTE_EXACT, METHOD_POST,   no_parameters,     HTTPD_TXN_BYTES_MAX,  NULL,                transaction_serve,      NULL},
 
     {"/join",         ROUTE_EXACT, METHOD_POST,   no_parameters,     HTTPD_JSON_BYTES_MAX, NULL,                changes_serve_join,     NULL},
     {"/remove",       ROUTE_EXACT, METHOD_POST,   no_parameters,     HTTPD_JSON_BYTES_MAX, NULL,                changes_serve_remove,   NULL},

@@ -12,6 +12,7 @@
 #include "reply.h"
 #include "routes.h"
 #include "survey.h"
+#include "transaction.h"
 
 #include <stdlib.h>
 
@@ -53,6 +54,8 @@ static void write_answer(struct request *request, const struct result_record *re
         follower_answer(request, hint, LIMIT_WRITE_MS_MAX);
     } else if (record->status != PROTO_STATUS_OK) {
         write_answer_status(request, record->status, hint, NULL);
+    } else if (request->transaction) {
+        transaction_answer(request, record);
     } else if (command_result_decode(record->result, record->result_bytes, &result)) {
         write_answer_status(request, PROTO_STATUS_UNKNOWN, hint, NULL);
     } else if (result.status != PROTO_STATUS_OK) {
@@ -106,18 +109,36 @@ void writes_on_result(struct edge_call *call, enum edge_end end, struct wire_rea
 
 /* ---- sending ---- */
 
-/* Encodes the oldest unsent requests, up to a batch; they stay in the list. */
+static void encode_command(const struct request *request, struct buffer *into)
+{
+    into->length = 0;
+    if (request->transaction)
+        transaction_encode_command(request->transaction, into);
+    else
+        kv_encode_command(request, into);
+}
+
+static size_t result_bytes_max(const struct request *request)
+{
+    return request->transaction ? transaction_result_bytes_max(request->transaction)
+                                : COMMAND_RESULT_BYTES;
+}
+
+/* Encodes the oldest unsent requests, up to a batch, whose results fit a frame too; they stay in
+ * the list. */
 static unsigned writes_encode(struct writes *writes)
 {
     struct request *request;
     unsigned count = 0;
+    size_t results_bytes = 0;
     propose_begin(&writes->message);
     TAILQ_FOREACH(request, &writes->unsent, by_stage)
     {
-        if (count == LIMIT_BATCH_RECORDS_MAX || writes->message.length >= LIMIT_BATCH_BYTES_SOFT)
+        results_bytes += result_bytes_max(request);
+        if (count == LIMIT_BATCH_RECORDS_MAX || writes->message.length >= LIMIT_BATCH_BYTES_SOFT ||
+            (count > 0 && results_bytes > HTTPD_RESULTS_BYTES_MAX))
             break;
-        writes->command.length = 0;
-        kv_encode_command(request, &writes->command);
+        encode_command(request, &writes->command);
         propose_add(&writes->message, writes->command.bytes, writes->command.length);
         count++;
     }
@@ -170,7 +191,8 @@ void writes_add(struct writes *writes, struct request *request)
         write_answer_status(request, PROTO_STATUS_UNAVAILABLE, NULL, NULL);
         return;
     }
-    bool grows = request->route->methods & METHOD_PUT;
+    bool grows = request->transaction ? transaction_has_puts(request->transaction)
+                                      : (request->route->methods & METHOD_PUT) != 0;
     if (grows && survey_store_health(writes->httpd->survey) == PROTO_STATUS_NO_SPACE) {
         write_answer_status(request, PROTO_STATUS_NO_SPACE, NULL, NULL);
         return;

@@ -5,10 +5,10 @@
  *            u64 mark index, 16 bytes mark hash, u32 count, count x blob result
  *
  * APPLIED has one result for each entry, in order (empty for kinds other than COMMAND), if status
- * is OK. With GAP nothing was applied and `applied index` says where storaged is. `durable index`:
- * what a crash of storaged cannot take back. The state hash is that at the applied index; the
- * mark's that at the newest index of a fixed multiple (0: none yet): for comparing nodes (invariant
- * 11). */
+ * is OK; if they are large, only for the first of them, and then the others were not applied. With
+ * GAP nothing was applied and `applied index` says where storaged is. `durable index`: what a crash
+ * of storaged cannot take back. The state hash is that at the applied index; the mark's that at the
+ * newest index of a fixed multiple (0: none yet): for comparing nodes (invariant 11). */
 #pragma once
 
 #include "buffer.h"

@@ -14,7 +14,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum command_operation { COMMAND_PUT = 1, COMMAND_DELETE = 2 };
+enum command_operation {
+    COMMAND_PUT = 1,
+    COMMAND_DELETE = 2,
+    COMMAND_TXN = 3, /* another body: txn.h */
+};
 
 enum command_condition {
     COMMAND_ALWAYS = 0,

@@ -40,6 +40,7 @@ struct feed {
     struct bus_client *client;
     enum feed_state state;
     bool asked;                            /* a STORE_STATUS is in flight */
+    bool was_short;                        /* the last answer, for its size: nothing to wonder at */
     uint64_t next_index;                   /* of the next APPLY */
     uint64_t applied_index, durable_index; /* as storaged said last */
     struct feed_call calls[FEED_CALLS_MAX];
@@ -90,7 +91,9 @@ static bool feed_take_place(struct feed *feed, const struct store_status *status
         return false;
     proposals_on_skipped(feed->options.proposals, status->applied_index);
     feed->next_index = status->applied_index + 1;
-    logger_info("feeding", "from_index=%llu", (unsigned long long)feed->next_index);
+    if (!feed->was_short)
+        logger_info("feeding", "from_index=%llu", (unsigned long long)feed->next_index);
+    feed->was_short = false;
     return true;
 }
 
@@ -215,8 +218,9 @@ static bool feed_on_applied(struct feed *feed, const struct feed_call *call, uin
     if (type != PROTO_APPLIED || applied_decode(body, &head, &list))
         return false;
     *ret_status = head.status;
-    if (head.status != PROTO_STATUS_OK || list.left != call->count)
+    if (head.status != PROTO_STATUS_OK || list.left > call->count)
         return false;
+    bool is_whole = list.left == call->count; /* else the results were too large for one answer */
     for (uint64_t index = call->first_index; applied_next(&list, &result, &result_bytes); index++)
         proposals_on_applied(feed->options.proposals, index, result, result_bytes);
     feed_note(feed, head.applied_index, head.durable_index);
@@ -224,7 +228,8 @@ static bool feed_on_applied(struct feed *feed, const struct feed_call *call, uin
     memcpy(state.hash, head.state_hash, sizeof(state.hash));
     memcpy(state.mark_hash, head.mark_hash, sizeof(state.mark_hash));
     feed->options.on_applied(feed->options.context, &state);
-    return true;
+    feed->was_short = !is_whole;
+    return is_whole;
 }
 
 static void feed_on_reply(void *context, enum bus_end end, uint16_t type, struct wire_reader *body)

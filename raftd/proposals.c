@@ -7,6 +7,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
+/* What fits a frame when the rest of a batch has no results. */
+#define RESULTS_BYTES_MAX (LIMIT_FRAME_BODY_BYTES_MAX - 32u * LIMIT_BATCH_RECORDS_MAX)
+
 struct proposal {
     struct proposal *next;
     struct bus_route route;
@@ -125,7 +128,11 @@ static void proposals_add(struct proposals *proposals, const struct result_recor
         return; /* an entry nobody here waits for: a no-op, a configuration, or one from before this
                    start */
     assert(record->index <= proposal->last_index);
-    result_add(&proposal->result, record);
+    if (proposal->result.length + record->result_bytes <= RESULTS_BYTES_MAX)
+        result_add(&proposal->result, record);
+    else /* more than its proposer allowed */
+        result_add(&proposal->result,
+                   &(struct result_record){.status = PROTO_STATUS_UNKNOWN, .index = record->index});
     if (record->index < proposal->last_index)
         return;
     bus_reply(*proposals->server, &proposal->route, PROTO_RESULT, &proposal->result);

@@ -27,25 +27,31 @@ static void storaged_end_at_entry(struct storaged *storaged, int code)
     loop_stop(storaged->loop, EXIT_CODE_PERMANENT);
 }
 
-/* Applies the list: 0, or the code of store_apply that ended it. Results are appended to the reply.
- */
+static void storaged_add_result(struct storaged *storaged, const struct apply_entry *entry,
+                                const struct command_result *result)
+{
+    uint8_t encoded[COMMAND_RESULT_BYTES];
+    struct buffer into = {.bytes = encoded, .capacity = sizeof(encoded)};
+    struct node_bytes txn_result = store_txn_result(storaged->store);
+    if (entry->kind == ENTRY_COMMAND && !txn_result.length)
+        command_result_encode(&into, result);
+    else
+        into = (struct buffer){.bytes = (uint8_t *)(uintptr_t)txn_result.bytes,
+                               .length = txn_result.length};
+    applied_add(&storaged->reply, into.bytes, into.length);
+}
+
+/* Applies the list, or as much of it as the answer has room for: 0, or the code of store_apply that
+ * ended it. Results are appended to the reply. */
 static int storaged_apply_list(struct storaged *storaged, struct message_list *list)
 {
     struct apply_entry entry;
-    while (apply_next(list, &entry)) {
+    while (storaged->reply.length < LIMIT_APPLIED_BYTES_SOFT && apply_next(list, &entry)) {
         struct command_result result;
-        struct buffer *reply = &storaged->reply;
-        uint8_t encoded[COMMAND_RESULT_BYTES];
         int code = store_apply(storaged->store, &entry, &result);
         if (code)
             return code;
-        if (entry.kind != ENTRY_COMMAND) {
-            applied_add(reply, NULL, 0);
-            continue;
-        }
-        struct buffer into = {.bytes = encoded, .capacity = sizeof(encoded)};
-        command_result_encode(&into, &result);
-        applied_add(reply, encoded, sizeof(encoded));
+        storaged_add_result(storaged, &entry, &result);
     }
     return 0;
 }

@@ -1,7 +1,9 @@
-#include "store.h"
+#include "store_private.h"
 
 #include "buffer.h"
 #include "message.h"
+#include "transaction.h"
+#include "txn.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -10,6 +12,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#define TXN_RESULT_KEEP_BYTES_MAX (64u << 10)
 #define SHRINK_COMMITS 12u /* without an entry or a page moved by compact.h: then there is rest */
 #define SHRINK_PAGES_MIN 512u /* of free pages: less is not worth a commit */
 
@@ -24,8 +27,10 @@ struct store {
     uint8_t mark_hash[16];
     uint32_t configuration_bytes;
     uint8_t configuration[LIMIT_CONFIGURATION_BYTES_MAX];
+    struct buffer txn_result; /* of the entry applied last, if it was a transaction */
     uint64_t checkpoints;
     bool no_space;
+    bool is_half_applied; /* an entry failed in the middle: this state is none */
     struct compact compact;
     bool moved;              /* by it, since the last commit was begun */
     unsigned shrink_commits; /* how many commits more may let the file shrink */
@@ -117,7 +122,7 @@ int store_open(struct store **ret_store, const char *path, struct error *error)
 
 int store_reopen(struct store *store, const char *path, struct pager **ret_old, struct error *error)
 {
-    struct store fresh = {.checkpoints = store->checkpoints};
+    struct store fresh = {.checkpoints = store->checkpoints, .txn_result = store->txn_result};
     int code = store_load(&fresh, path, error);
     if (code)
         return code;
@@ -132,6 +137,7 @@ void store_close(struct store *store)
     if (!store)
         return;
     pager_close(store->pager);
+    buffer_free(&store->txn_result);
     free(store);
 }
 
@@ -167,8 +173,8 @@ static int apply_put(struct store *store, struct tree_path *path, const struct c
     return code;
 }
 
-static int apply_command(struct store *store, const struct command *command, uint64_t index,
-                         struct command_result *result)
+int store_apply_command(struct store *store, const struct command *command, uint64_t index,
+                        struct command_result *result)
 {
     struct tree_path path;
     struct tree_record old = {0};
@@ -206,22 +212,37 @@ static int apply_configuration(struct store *store, const struct apply_entry *en
     return 0;
 }
 
+static int apply_data(struct store *store, const struct apply_entry *entry, uint64_t index,
+                      struct command_result *result)
+{
+    struct command command;
+    if (txn_is_meant(entry->data, entry->data_bytes))
+        return transaction_apply(store, index, (struct node_bytes){entry->data, entry->data_bytes},
+                                 &store->txn_result);
+    if (!command_decode(entry->data, entry->data_bytes, &command))
+        return store_apply_command(store, &command, index, result);
+    /* Bytes that are no command are an entry like any other: every node refuses them alike. */
+    result->status = PROTO_STATUS_BAD_REQUEST;
+    return 0;
+}
+
+struct node_bytes store_txn_result(const struct store *store)
+{
+    return (struct node_bytes){store->txn_result.bytes, store->txn_result.length};
+}
+
 int store_apply(struct store *store, const struct apply_entry *entry,
                 struct command_result *ret_result)
 {
     uint64_t index = store->applied_index + 1;
     struct command_result result = {0};
     int code = 0;
-    if (entry->kind == ENTRY_CONFIGURATION) {
+    buffer_clear(&store->txn_result, TXN_RESULT_KEEP_BYTES_MAX);
+    if (entry->kind == ENTRY_CONFIGURATION)
         code = apply_configuration(store, entry);
-    } else if (entry->kind == ENTRY_COMMAND) {
-        struct command command;
-        /* Bytes that are no command are an entry like any other: every node refuses them alike. */
-        if (command_decode(entry->data, entry->data_bytes, &command))
-            result.status = PROTO_STATUS_BAD_REQUEST;
-        else
-            code = apply_command(store, &command, index, &result);
-    }
+    else if (entry->kind == ENTRY_COMMAND)
+        code = apply_data(store, entry, index, &result);
+    store->is_half_applied = store->is_half_applied || code == -EBADMSG;
     if (code)
         return code;
     store->applied_index = index;
@@ -241,6 +262,15 @@ int store_get(struct store *store, struct node_bytes key, struct tree_record *re
     if (code)
         return code;
     return path.found ? tree_load(&store->tree, &path, ret_record) : STORE_NOT_FOUND;
+}
+
+int store_peek(struct store *store, struct node_bytes key, struct tree_record *ret_record)
+{
+    struct tree_path path;
+    int code = tree_search(&store->tree, key, &path);
+    if (code)
+        return code;
+    return path.found ? tree_peek(&store->tree, &path, ret_record) : STORE_NOT_FOUND;
 }
 
 static struct view_state store_view_state(const struct store *store)
@@ -400,8 +430,8 @@ bool store_compact_some(struct store *store, unsigned leaves_max)
 
 bool store_checkpoint_begin(struct store *store)
 {
-    if (pager_is_frozen(store->pager) || !store_has_changes(store))
-        return false;
+    if (pager_is_frozen(store->pager) || !store_has_changes(store) || store->is_half_applied)
+        return false; /* the last: it must not get onto the disk (invariant 5) */
     struct meta meta = {
         .root = store->tree.root,
         .depth = store->tree.depth,

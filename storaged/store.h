@@ -45,11 +45,14 @@ uint64_t store_applied_index(const struct store *store);
 uint64_t store_durable_index(const struct store *store);
 
 /* Applies the entry of index applied + 1. For a command its result is filled in; `*ret_result` is
- * zero for the others. Errors, after which the process must end: -EBADMSG, a damaged page is in the
- * way (store_damage); -EMSGSIZE, a configuration over LIMIT_CONFIGURATION_BYTES_MAX, nothing is
- * changed. */
+ * zero for the others. Errors, after which the process must end: -EBADMSG, a damaged page is
+ * in the way (store_damage), the entry may be half applied, no checkpoint begins any more;
+ * -EMSGSIZE, a configuration over LIMIT_CONFIGURATION_BYTES_MAX, nothing is changed. */
 int store_apply(struct store *store, const struct apply_entry *entry,
                 struct command_result *ret_result);
+/* What a transaction answers (proto/txn.h), if the entry applied last was one; else empty. Until
+ * the next store_apply. */
+struct node_bytes store_txn_result(const struct store *store);
 /* The newest configuration applied, as raftd gave it; its bytes live until the next store_apply. */
 struct node_bytes store_configuration(const struct store *store);
 
