@@ -29,6 +29,19 @@ static struct store *store;
 static uint8_t value[VALUE_BYTES];
 static uint64_t longest_us, longest_cpu_us, buckets[BUCKETS];
 
+/* What a step was for. A machine's own pauses strike all kinds alike: so many in a second of each,
+ * also of the one that does nothing. What makes a pause itself has more of them. */
+enum step { STEP_APPLY, STEP_FREEZE, STEP_ASK, STEP_THAW, STEP_COMPACT, STEPS };
+static struct {
+    const char *name;
+    uint64_t us, longest_us, pauses;
+} steps[STEPS] = {{.name = "apply"},
+                  {.name = "freeze"},
+                  {.name = "nothing"},
+                  {.name = "thaw"},
+                  {.name = "compact"}};
+#define PAUSE_US 4000u
+
 /* ---- the worker ---- */
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -112,10 +125,14 @@ static struct moment moment_now(void)
     return (struct moment){us, cpu_now_us()};
 }
 
-static void note(struct moment began)
+static void note(enum step step, struct moment began)
 {
     uint64_t cpu_us = cpu_now_us() - began.cpu_us;
     uint64_t us = clock_monotonic_us() - began.us;
+    steps[step].us += us;
+    steps[step].pauses += us >= PAUSE_US;
+    if (us > steps[step].longest_us)
+        steps[step].longest_us = us;
     if (cpu_us > longest_cpu_us)
         longest_cpu_us = cpu_us;
     unsigned bucket = us ? 64 - (unsigned)__builtin_clzll(us) : 0;
@@ -129,16 +146,20 @@ static bool ending;
 static void consider_checkpoint(bool force)
 {
     struct moment began = moment_now();
+    enum step step = STEP_ASK;
     if (!store_checkpoint_is_open(store)) {
-        if ((force || store_wants_checkpoint(store)) && store_checkpoint_begin(store))
+        if ((force || store_wants_checkpoint(store)) && store_checkpoint_begin(store)) {
+            step = STEP_FREEZE;
             hand_over();
+        }
     } else if (ending || take_written(false)) {
+        step = STEP_THAW;
         ending = !store_checkpoint_end_some(store, STEP_FRAMES);
     } else if (store_is_full(store)) { /* entries wait; the loop does not */
         (void)take_written(true);
         return;
     }
-    note(began);
+    note(step, began);
 }
 
 static void apply(enum command_operation operation, uint64_t number)
@@ -161,10 +182,13 @@ static void apply(enum command_operation operation, uint64_t number)
         fprintf(stderr, "%s\n", store_damage(store));
         exit(EXIT_FAILURE);
     }
-    note(began);
+    note(STEP_APPLY, began);
     consider_checkpoint(false);
-    if (!ending && number % 64 == 0)
-        (void)store_compact_some(store, 8);
+    if (ending || number % 64 != 0)
+        return;
+    began = moment_now();
+    (void)store_compact_some(store, 8);
+    note(STEP_COMPACT, began);
 }
 
 static void settle(void)
@@ -195,6 +219,14 @@ static void print_stalls(void)
             printf(" >=%.1f ms: %llu", (double)(1u << (i - 1)) / 1000, (unsigned long long)sum);
     }
     printf("\n");
+    for (unsigned i = 0; i < STEPS; i++) {
+        if (steps[i].us)
+            printf("    %s: %.2f s, longest %.2f ms, %llu of %u ms or more (%.1f in a second)\n",
+                   steps[i].name, (double)steps[i].us / 1e6, (double)steps[i].longest_us / 1000,
+                   (unsigned long long)steps[i].pauses, PAUSE_US / 1000,
+                   (double)steps[i].pauses / ((double)steps[i].us / 1e6));
+        steps[i].us = steps[i].longest_us = steps[i].pauses = 0;
+    }
     memset(buckets, 0, sizeof(buckets));
     longest_us = longest_cpu_us = 0;
 }
@@ -267,7 +299,7 @@ static void measure_nothing(void)
         bool written = take_written(false);
         if (written)
             hand_over();
-        note(began);
+        note(STEP_ASK, began);
     }
     (void)take_written(true);
     (void)take_written(false);
