@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* The system's calls, as outcomes instead of errno. */
@@ -185,6 +186,20 @@ int file_resize(const char *point, int fd, uint64_t bytes)
 int file_allocate(const char *point, int fd, uint64_t offset, uint64_t bytes)
 {
     return FILE_CALL(point, file_layer->allocate(fd, offset, bytes));
+}
+
+static int free_bytes(const char *path, uint64_t *ret_bytes)
+{
+    struct statvfs status;
+    if (statvfs(path, &status) < 0)
+        return -errno;
+    *ret_bytes = (uint64_t)status.f_bavail * status.f_frsize;
+    return 0;
+}
+
+int file_free_bytes(const char *point, const char *path, uint64_t *ret_bytes)
+{
+    return FILE_CALL(point, free_bytes(path, ret_bytes));
 }
 
 int file_rename(const char *point, const char *from, const char *to)

@@ -47,6 +47,8 @@ int file_unlink(const char *point, const char *path);
 /* Syncs a directory, so that names created, renamed or removed in it last. */
 int file_sync_directory(const char *point, const char *path);
 int file_size(int fd, uint64_t *ret_bytes);
+/* What the file system of `path` has free for us. */
+int file_free_bytes(const char *point, const char *path, uint64_t *ret_bytes);
 
 /* Replaces `path` by a file with this content: written beside it under `path`.new, synced, renamed,
  * directory (`directory`, which holds it) synced. After a crash either the old or the new content

@@ -40,6 +40,13 @@
 
 /* Work accepted but not finished. At the limit: BUSY, which httpd answers 503 + Retry-After. */
 #define LIMIT_UNCOMMITTED_BYTES_MAX (64u << 20) /* raftd: proposed, not yet applied */
+/* Room on the disk. storaged says NO_SPACE while the disk and its file together have less than the
+ * reserve free: keys are refused then, and deletes, with all they cause, go into it. While the disk
+ * has less than TIGHT free for what is proposed and not yet applied, keys come in small portions
+ * (beyond them: BUSY): so little is under way when storaged says so that the reserve carries it. */
+#define LIMIT_DISK_RESERVE_BYTES (16u << 20)
+#define LIMIT_DISK_TIGHT_BYTES (64u << 20)
+#define LIMIT_DISK_TIGHT_UNCOMMITTED_BYTES (2u << 20)
 #define LIMIT_BODIES_BYTES_MAX (128u << 20) /* httpd: request bodies being received or answered */
 #define LIMIT_WRITE_MS_MAX 5000             /* a write not known committed by then: 504 unknown */
 /* A change of members or leader: a joining node may need a whole snapshot first. raftd answers by
@@ -108,5 +115,9 @@ _Static_assert(LIMIT_BATCH_BYTES_SOFT + LIMIT_VALUE_BYTES_CAP + LIMIT_KEY_BYTES_
                "a closed batch with one largest value must fit a frame");
 _Static_assert(LIMIT_BATCH_RECORDS_MAX * 16u < LIMIT_APPLIED_BYTES_SOFT,
                "a batch of plain commands is answered as a whole");
+
+_Static_assert(4 * LIMIT_DISK_TIGHT_UNCOMMITTED_BYTES < LIMIT_DISK_RESERVE_BYTES &&
+                   2 * LIMIT_DISK_RESERVE_BYTES < LIMIT_DISK_TIGHT_BYTES,
+               "what is under way fits the reserve several times, as entries and as pages");
 
 #endif

@@ -66,9 +66,6 @@
 /* Waiting. */
 #define HTTPD_STALE_READ_MS_MAX 3000u /* 503 */
 #define HTTPD_SURVEY_MS_MAX 1000u     /* the page is made from what is known */
-#define HTTPD_HEALTH_MS_MAX                                                                        \
-    1000u                         /* how old what is known of the disk may be while keys are put   \
-                                   */
 #define HTTPD_CALL_SLACK_MS 1000u /* calls outlive their requests: the requests' clock decides */
 
 /* The beginning: connections are accepted when both edges are up, so that a restart is a pause and

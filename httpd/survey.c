@@ -13,9 +13,6 @@ struct survey {
     struct edge_call raft_call, store_call;
     unsigned calls_in_flight;
     struct survey_findings findings;
-    bool look; /* to be made though nobody waits for its page */
-    uint64_t made_ms;
-    uint16_t store_health;
 };
 
 static void survey_answer(struct survey *survey)
@@ -48,8 +45,6 @@ void survey_on_store_status(struct edge_call *call, enum edge_end end, struct wi
         logger_error("message_damaged", "type=STORE_STATUS_OK");
     else
         survey->findings.storaged_up = end == EDGE_REPLIED;
-    if (survey->findings.storaged_up)
-        survey->store_health = survey->findings.store.health;
     survey_on_end(survey);
 }
 
@@ -68,10 +63,8 @@ static void survey_ask(struct survey *survey, uint16_t type, struct edge_call *c
 void survey_at_turn_end(struct survey *survey)
 {
     struct request *request;
-    if (survey->calls_in_flight || (TAILQ_EMPTY(&survey->waiting) && !survey->look))
+    if (survey->calls_in_flight || TAILQ_EMPTY(&survey->waiting))
         return;
-    survey->look = false;
-    survey->made_ms = loop_now_ms(survey->httpd->loop);
     while ((request = TAILQ_FIRST(&survey->waiting)))
         request_stage(request, &survey->asked);
     survey->findings.raftd_up = survey->findings.storaged_up = false;
@@ -79,13 +72,6 @@ void survey_at_turn_end(struct survey *survey)
     survey_ask(survey, PROTO_STORE_STATUS, &survey->store_call);
     if (!survey->calls_in_flight)
         survey_answer(survey); /* no one to ask */
-}
-
-uint16_t survey_store_health(struct survey *survey)
-{
-    survey->look =
-        survey->look || loop_now_ms(survey->httpd->loop) - survey->made_ms >= HTTPD_HEALTH_MS_MAX;
-    return survey->store_health;
 }
 
 void survey_finish(struct survey *survey)
@@ -100,7 +86,6 @@ struct survey *survey_new(struct httpd *httpd)
 {
     struct survey *survey = memory_new_zeroed(1, sizeof(*survey));
     survey->httpd = httpd;
-    survey->store_health = PROTO_STATUS_OK;
     TAILQ_INIT(&survey->waiting);
     TAILQ_INIT(&survey->asked);
     return survey;

@@ -25,9 +25,5 @@ void survey_at_turn_end(struct survey *survey);
 /* Answers all that wait, from what is known now. */
 void survey_finish(struct survey *survey);
 
-/* What storaged last said of its health (PROTO_STATUS_OK before it was asked). Asks again if that
- * is older than a second: for those who must not fill a full disk. */
-uint16_t survey_store_health(struct survey *survey);
-
 void survey_on_raft_status(struct edge_call *call, enum edge_end end, struct wire_reader *body);
 void survey_on_store_status(struct edge_call *call, enum edge_end end, struct wire_reader *body);

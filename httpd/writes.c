@@ -11,7 +11,6 @@
 #include "propose.h"
 #include "reply.h"
 #include "routes.h"
-#include "survey.h"
 #include "transaction.h"
 
 #include <stdlib.h>
@@ -118,6 +117,12 @@ static void encode_command(const struct request *request, struct buffer *into)
         kv_encode_command(request, into);
 }
 
+static bool has_puts(const struct request *request)
+{
+    return request->transaction ? transaction_has_puts(request->transaction)
+                                : (request->route->methods & METHOD_PUT) != 0;
+}
+
 static size_t result_bytes_max(const struct request *request)
 {
     return request->transaction ? transaction_result_bytes_max(request->transaction)
@@ -139,7 +144,11 @@ static unsigned writes_encode(struct writes *writes)
             (count > 0 && results_bytes > HTTPD_RESULTS_BYTES_MAX))
             break;
         encode_command(request, &writes->command);
-        propose_add(&writes->message, writes->command.bytes, writes->command.length);
+        propose_add(&writes->message, &(struct propose_record){
+                                          .may_use_reserve = !has_puts(request),
+                                          .command = writes->command.bytes,
+                                          .command_bytes = writes->command.length,
+                                      });
         count++;
     }
     return count;
@@ -189,12 +198,6 @@ void writes_add(struct writes *writes, struct request *request)
 {
     if (!edge_is_up(writes->httpd, EDGE_RAFTD)) {
         write_answer_status(request, PROTO_STATUS_UNAVAILABLE, NULL, NULL);
-        return;
-    }
-    bool grows = request->transaction ? transaction_has_puts(request->transaction)
-                                      : (request->route->methods & METHOD_PUT) != 0;
-    if (grows && survey_store_health(writes->httpd->survey) == PROTO_STATUS_NO_SPACE) {
-        write_answer_status(request, PROTO_STATUS_NO_SPACE, NULL, NULL);
         return;
     }
     request_stage(request, &writes->unsent);

@@ -100,5 +100,5 @@ int applied_decode(struct wire_reader *body, struct applied_head *ret_head,
 
 bool applied_next(struct message_list *list, const uint8_t **ret_result, size_t *ret_result_bytes)
 {
-    return propose_next(list, ret_result, ret_result_bytes);
+    return list_next_blob(list, ret_result, ret_result_bytes);
 }

@@ -52,6 +52,15 @@ static inline bool list_step_blob(struct wire_reader *reader)
     return wire_get_blob(reader, LIST_BLOB_BYTES_MAX, &length) != NULL;
 }
 
+static inline bool list_next_blob(struct message_list *list, const uint8_t **ret_bytes,
+                                  size_t *ret_length)
+{
+    if (!list_take(list))
+        return false;
+    *ret_bytes = wire_get_blob(&list->reader, LIST_BLOB_BYTES_MAX, ret_length);
+    return true;
+}
+
 static inline void hint_put(struct buffer *into, const struct leader_hint *hint)
 {
     wire_put_text(into, hint->id);

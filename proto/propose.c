@@ -13,9 +13,10 @@ void propose_begin(struct buffer *into)
     wire_put_u32(into, 0);
 }
 
-void propose_add(struct buffer *into, const void *command, size_t command_bytes)
+void propose_add(struct buffer *into, const struct propose_record *record)
 {
-    wire_put_blob(into, command, command_bytes);
+    wire_put_u8(into, record->may_use_reserve);
+    wire_put_blob(into, record->command, record->command_bytes);
     list_count_one(into, 0);
 }
 
@@ -24,16 +25,30 @@ uint32_t propose_count(const struct buffer *propose)
     return propose->length ? wire_load_u32(propose->bytes) : 0;
 }
 
-int propose_decode(struct wire_reader *body, struct message_list *ret_list)
+static uint8_t propose_get(struct wire_reader *reader, struct propose_record *record)
 {
-    return list_check(body, list_step_blob, ret_list) ? 0 : -EPROTO;
+    uint8_t flag = wire_get_u8(reader);
+    record->may_use_reserve = flag;
+    record->command = wire_get_blob(reader, LIST_BLOB_BYTES_MAX, &record->command_bytes);
+    return flag;
 }
 
-bool propose_next(struct message_list *list, const uint8_t **ret_command, size_t *ret_command_bytes)
+static bool propose_step(struct wire_reader *reader)
+{
+    struct propose_record record;
+    return propose_get(reader, &record) <= 1 && record.command != NULL;
+}
+
+int propose_decode(struct wire_reader *body, struct message_list *ret_list)
+{
+    return list_check(body, propose_step, ret_list) ? 0 : -EPROTO;
+}
+
+bool propose_next(struct message_list *list, struct propose_record *ret_record)
 {
     if (!list_take(list))
         return false;
-    *ret_command = wire_get_blob(&list->reader, LIST_BLOB_BYTES_MAX, ret_command_bytes);
+    (void)propose_get(&list->reader, ret_record);
     return true;
 }
 

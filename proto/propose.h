@@ -1,9 +1,10 @@
 /* httpd -> raftd: PROPOSE and RESULT, READ_INDEX and READ_INDEX_OK.
  *
- *   PROPOSE:       u32 count, count x blob command
- *   RESULT:        hint, u32 count, count x { u16 status, u64 index, blob result }   (in the order
- * proposed) READ_INDEX:    empty READ_INDEX_OK: u16 status, u64 index, hint hint:          text
- * leader id, text leader raft address, text leader http url   (empty: unknown)
+ *   PROPOSE:       u32 count, count x { u8 may use the reserve, blob command }
+ *   RESULT:        hint, u32 count, count x { u16 status, u64 index, blob result } (as proposed)
+ *   READ_INDEX:    empty
+ *   READ_INDEX_OK: u16 status, u64 index, hint
+ *   hint:          text leader id, text leader raft address, text leader http url (empty: unknown)
  *
  * In a RESULT, `result` is what storaged answered (command.h) if status is OK, else empty. */
 #pragma once
@@ -26,14 +27,21 @@ struct message_list {
     uint32_t left;
 };
 
+struct propose_record {
+    /* On a full disk what lets the store grow is refused at once; this does not (a delete), and may
+     * use the room that is kept for it. */
+    bool may_use_reserve;
+    const uint8_t *command;
+    size_t command_bytes;
+};
+
 /* PROPOSE is built record by record: begin, then add; the buffer is always a whole message. */
 void propose_begin(struct buffer *into);
-void propose_add(struct buffer *into, const void *command, size_t command_bytes);
+void propose_add(struct buffer *into, const struct propose_record *record);
 uint32_t propose_count(const struct buffer *propose);
 /* 0 or -EPROTO: the whole message is checked before the first record is given out. */
 int propose_decode(struct wire_reader *body, struct message_list *ret_list);
-bool propose_next(struct message_list *list, const uint8_t **ret_command,
-                  size_t *ret_command_bytes);
+bool propose_next(struct message_list *list, struct propose_record *ret_record);
 
 struct result_record {
     uint16_t status;

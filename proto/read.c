@@ -49,7 +49,7 @@ int read_decode(struct wire_reader *body, uint64_t *ret_index_min, uint32_t *ret
 
 bool read_next(struct message_list *list, const uint8_t **ret_key, size_t *ret_key_bytes)
 {
-    return propose_next(list, ret_key, ret_key_bytes);
+    return list_next_blob(list, ret_key, ret_key_bytes);
 }
 
 /* ---- READ_OK ---- */

@@ -1,6 +1,7 @@
 #include "consensus_private.h"
 
 #include "buffer.h"
+#include "file.h"
 #include "limits.h"
 #include "logger.h"
 
@@ -394,10 +395,17 @@ static uint64_t entries_wanted_behind(const struct consensus *consensus, uint64_
     return index;
 }
 
+/* What is kept for followers is worth less than room for what comes. */
+static bool is_disk_tight(void)
+{
+    uint64_t free_bytes;
+    return !file_free_bytes("log.space", ".", &free_bytes) && free_bytes < LIMIT_DISK_TIGHT_BYTES;
+}
+
 /* Up to where entries may go: never above the durable index (invariant 6). */
 static uint64_t entries_to_spare(const struct consensus *consensus, uint64_t durable_index)
 {
-    if (log_is_short_of_space(consensus->log))
+    if (log_is_without_spare(consensus->log) || is_disk_tight())
         return durable_index;
     uint64_t limit =
         consensus->hold_index == UINT64_MAX ? LIMIT_LOG_KEPT_BYTES : LIMIT_LOG_HELD_BYTES;

@@ -43,6 +43,7 @@ struct feed {
     bool was_short;                        /* the last answer, for its size: nothing to wonder at */
     uint64_t next_index;                   /* of the next APPLY */
     uint64_t applied_index, durable_index; /* as storaged said last */
+    uint16_t store_health;                 /* the same */
     struct feed_call calls[FEED_CALLS_MAX];
     unsigned calls_count;
     uint64_t down_since_ms;
@@ -55,8 +56,17 @@ static void feed_empty_store(struct feed *feed);
 
 /* ---- storaged's position ---- */
 
-static void feed_note(struct feed *feed, uint64_t applied_index, uint64_t durable_index)
+/* Until all is durable, and until there is room again. */
+static bool feed_has_to_poll(const struct feed *feed)
 {
+    return feed->applied_index > feed->durable_index || feed->store_health == PROTO_STATUS_NO_SPACE;
+}
+
+static void feed_note(struct feed *feed, uint64_t applied_index, uint64_t durable_index,
+                      uint16_t health)
+{
+    feed->store_health = health;
+    proposals_on_store_health(feed->options.proposals, health);
     if (feed->state == FEED_FEEDING && applied_index < feed->applied_index && feed->calls_count > 0)
         return; /* an answer that an APPLIED overtook */
     feed->applied_index = applied_index;
@@ -67,7 +77,7 @@ static void feed_note(struct feed *feed, uint64_t applied_index, uint64_t durabl
         feed->durable_index = durable_index;
         consensus_on_store_durable(feed->options.consensus, durable_index);
     }
-    if (applied_index > durable_index && !feed->ask_timer.place)
+    if (feed_has_to_poll(feed) && !feed->ask_timer.place)
         loop_timer_set(feed->options.loop, &feed->ask_timer,
                        loop_now_ms(feed->options.loop) + DURABLE_POLL_MS, feed_ask, feed);
 }
@@ -111,18 +121,17 @@ static void feed_on_status(void *context, enum bus_end end, uint16_t type, struc
     }
     if (feed->state == FEED_ASKING && !feed_take_place(feed, &status))
         return;
-    feed_note(feed, status.applied_index, status.durable_index);
+    feed_note(feed, status.applied_index, status.durable_index, status.health);
 }
 
-/* Also the poll for the durable index while nothing is fed: the answer of an APPLY would carry it.
- */
+/* Also the poll while nothing is fed: the answer of an APPLY would carry what it asks for. */
 static void feed_ask(void *context)
 {
     struct feed *feed = context;
     bool poll = feed->state == FEED_FEEDING;
     if ((feed->state != FEED_ASKING && !poll) || feed->asked || feed->calls_count > 0)
         return;
-    if (poll && feed->applied_index == feed->durable_index)
+    if (poll && !feed_has_to_poll(feed))
         return;
     uint64_t deadline_ms = loop_now_ms(feed->options.loop) + ASK_MS_MAX;
     feed->asked =
@@ -223,7 +232,7 @@ static bool feed_on_applied(struct feed *feed, const struct feed_call *call, uin
     bool is_whole = list.left == call->count; /* else the results were too large for one answer */
     for (uint64_t index = call->first_index; applied_next(&list, &result, &result_bytes); index++)
         proposals_on_applied(feed->options.proposals, index, result, result_bytes);
-    feed_note(feed, head.applied_index, head.durable_index);
+    feed_note(feed, head.applied_index, head.durable_index, head.health);
     struct peer_state state = {.applied_index = head.applied_index, .mark_index = head.mark_index};
     memcpy(state.hash, head.state_hash, sizeof(state.hash));
     memcpy(state.mark_hash, head.mark_hash, sizeof(state.mark_hash));

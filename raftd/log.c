@@ -36,7 +36,8 @@ struct log {
     struct segment *oldest, *newest;
     struct writer *writer;
     struct batch *kept_first, *kept_last; /* written or being written */
-    struct batch *collecting;
+    struct batch *waiting;                /* not given to the writer yet, one for each segment */
+    struct batch *collecting;             /* the last of them, or NULL */
     uint64_t kept_bytes;
     bool writing;
     uint64_t last_index, last_term;
@@ -50,6 +51,8 @@ struct log {
     bool failed;
     struct writer_job job;         /* under way, or waiting for space */
     struct loop_timer space_timer; /* set: it waits */
+    enum writer_spare spare;
+    struct loop_timer spare_timer;
 };
 
 /* ---- opening: reading one segment ---- */
@@ -294,6 +297,7 @@ static int log_load(struct log *log, uint64_t *ret_cut_bytes, struct error *erro
 /* ---- writing ---- */
 
 static void log_on_written(void *context, int code, int fd);
+static void log_on_spare(void *context, enum writer_spare spare);
 
 int log_open(struct log **ret_log, const struct log_options *options, uint64_t *ret_cut_bytes,
              struct error *error)
@@ -305,13 +309,15 @@ int log_open(struct log **ret_log, const struct log_options *options, uint64_t *
     log->last_term = options->previous_term;
     terms_reset(&log->terms_found, options->previous_index, options->previous_term);
     int code = log_load(log, ret_cut_bytes, error);
-    if (!code && (code = writer_new(&log->writer, options->loop, log_on_written, log)))
+    if (!code &&
+        (code = writer_new(&log->writer, options->loop, log_on_written, log_on_spare, log)))
         code = error_set_errno(error, code, "cannot start the log writer");
     if (code) {
         log_close(log);
         return code;
     }
     log->durable_index = log->last_index;
+    writer_want_spare(log->writer);
     *ret_log = log;
     return 0;
 }
@@ -327,6 +333,7 @@ void log_close(struct log *log)
     if (!log)
         return;
     loop_timer_cancel(log->options.loop, &log->space_timer);
+    loop_timer_cancel(log->options.loop, &log->spare_timer);
     if (log->writer)
         writer_free(log->writer);
     while (log->oldest) {
@@ -339,8 +346,11 @@ void log_close(struct log *log)
         log->kept_first = batch->next;
         batch_free(batch);
     }
-    if (log->collecting)
-        batch_free(log->collecting);
+    while (log->waiting) {
+        struct batch *batch = log->waiting;
+        log->waiting = batch->next;
+        batch_free(batch);
+    }
     free(log);
 }
 
@@ -383,16 +393,19 @@ static void batch_begin(struct log *log, uint64_t record_bytes)
     }
     batch->segment = log->newest;
     batch->offset = log->newest->used_bytes - batch->bytes.length;
+    if (log->collecting)
+        log->collecting->next = batch;
+    else
+        log->waiting = batch;
     log->collecting = batch;
 }
 
-/* A batch lies in one segment: a record that does not fit the file makes it longer, and the next
- * batch begins a new one. */
+/* A batch lies in one segment: a record that does not fit the file begins another of both. */
 void log_append(struct log *log, uint64_t term, enum entry_kind kind, const void *data,
                 size_t data_bytes)
 {
     uint64_t bytes = record_bytes_of((uint32_t)data_bytes);
-    if (!log->collecting)
+    if (!log->collecting || !segment_has_room(log->collecting->segment, bytes))
         batch_begin(log, bytes);
     struct batch *batch = log->collecting;
     struct segment *segment = batch->segment;
@@ -408,8 +421,6 @@ void log_append(struct log *log, uint64_t term, enum entry_kind kind, const void
     segment->crc_last = record_encode(&batch->bytes, &record, segment->header.crc);
     segment_note_record(segment, record.index, segment->used_bytes);
     segment->used_bytes += bytes;
-    if (segment->file_bytes < segment->used_bytes)
-        segment->file_bytes = segment->used_bytes;
     batch->last_index = log->last_index = record.index;
     batch->last_term = term;
     log->last_term = term;
@@ -419,10 +430,13 @@ void log_append(struct log *log, uint64_t term, enum entry_kind kind, const void
 
 void log_flush(struct log *log)
 {
-    struct batch *batch = log->collecting;
+    struct batch *batch = log->waiting;
     if (log->writing || !batch)
         return;
-    log->collecting = NULL;
+    log->waiting = batch->next;
+    batch->next = NULL;
+    if (batch == log->collecting)
+        log->collecting = NULL;
     if (log->kept_last)
         log->kept_last->next = batch;
     else
@@ -452,10 +466,42 @@ bool log_is_short_of_space(const struct log *log)
     return log->space_timer.place != 0;
 }
 
+static void log_try_spare(void *context)
+{
+    struct log *log = context;
+    writer_want_spare(log->writer);
+}
+
+static void log_on_spare(void *context, enum writer_spare spare)
+{
+    struct log *log = context;
+    log->spare = spare;
+    if (spare != WRITER_SPARE_MISSING)
+        return;
+    loop_timer_set(log->options.loop, &log->spare_timer,
+                   loop_now_ms(log->options.loop) + SPACE_RETRY_MS, log_try_spare, log);
+    if (log->options.on_short_of_space)
+        log->options.on_short_of_space(log->options.context);
+}
+
+bool log_is_without_spare(const struct log *log)
+{
+    return log->spare == WRITER_SPARE_MISSING || log_is_short_of_space(log);
+}
+
+bool log_has_room(const struct log *log, uint64_t bytes)
+{
+    if (log_is_short_of_space(log))
+        return false;
+    return log->spare != WRITER_SPARE_MISSING || segment_has_room(log->newest, bytes);
+}
+
 static void log_on_written(void *context, int code, int fd)
 {
     struct log *log = context;
     struct batch *batch = log->kept_last;
+    if (log->job.fd < 0 && log->spare != WRITER_SPARE_MISSING)
+        log->spare = WRITER_SPARE_LATER;      /* it was made of it */
     if (code == -ENOSPC && log->job.fd < 0) { /* no new file: nothing was written */
         loop_timer_set(log->options.loop, &log->space_timer,
                        loop_now_ms(log->options.loop) + SPACE_RETRY_MS, log_try_again, log);
@@ -475,7 +521,7 @@ static void log_on_written(void *context, int code, int fd)
     log->durable_index = batch->last_index;
     log->unsynced_bytes -=
         batch->bytes.length < log->unsynced_bytes ? batch->bytes.length : log->unsynced_bytes;
-    if (!log->collecting)
+    if (!log->waiting)
         log->unsynced_bytes = 0;
     uint64_t last_term = batch->last_term;
     if (log->kept_bytes > LIMIT_LOG_MEMORY_BYTES)
@@ -570,8 +616,10 @@ static const struct batch *log_kept(const struct log *log, uint64_t index)
     for (const struct batch *batch = log->kept_first; batch; batch = batch->next)
         if (index >= batch->first_index && index <= batch->last_index)
             return batch;
-    const struct batch *batch = log->collecting;
-    return batch && index >= batch->first_index && index <= batch->last_index ? batch : NULL;
+    for (const struct batch *batch = log->waiting; batch; batch = batch->next)
+        if (index >= batch->first_index && index <= batch->last_index)
+            return batch;
+    return NULL;
 }
 
 static int read_from_batch(const struct batch *batch, uint64_t *index, uint64_t last,
@@ -595,7 +643,7 @@ static struct segment *log_segment_of(struct log *log, uint64_t index)
 /* From here on entries are in memory, and perhaps not yet in a file. */
 static uint64_t log_kept_from(const struct log *log)
 {
-    const struct batch *first = log->kept_first ? log->kept_first : log->collecting;
+    const struct batch *first = log->kept_first ? log->kept_first : log->waiting;
     return first ? first->first_index : log->last_index + 1;
 }
 
@@ -653,7 +701,7 @@ void log_forget(struct log *log, uint64_t index)
 /* Everything that was appended is on disk, or the log has failed. */
 static void log_settle(struct log *log)
 {
-    while (!log->failed && !log_is_short_of_space(log) && (log->writing || log->collecting)) {
+    while (!log->failed && !log_is_short_of_space(log) && (log->writing || log->waiting)) {
         log_flush(log);
         writer_wait(log->writer);
     }
@@ -768,17 +816,27 @@ uint64_t log_cut_place(struct log *log, uint64_t index, uint64_t *ret_term)
     return place;
 }
 
+/* Also while nobody has tried yet: on a full disk others would take the room of what is cut. */
+static bool log_wants_spare(const struct log *log)
+{
+    return log->spare == WRITER_SPARE_LATER || log_is_without_spare(log);
+}
+
 int log_cut(struct log *log, uint64_t cut_index)
 {
     int code = 0;
     while (!code && log->oldest && log->oldest->next && log->oldest->last_index <= cut_index) {
         struct segment *segment = log->oldest;
-        code = file_unlink("log.cut", segment->path);
+        bool is_wanted = log_wants_spare(log) && segment->file_bytes == SEGMENT_BYTES;
+        code = is_wanted ? file_rename("log.cut", segment->path, WRITER_RECYCLED_PATH)
+                         : file_unlink("log.cut", segment->path);
         log->oldest = segment->next;
         segment_free(segment);
     }
     if (!code)
         code = file_sync_directory("log.cut", "raft");
+    if (log_wants_spare(log))
+        writer_want_spare(log->writer);
     return code;
 }
 

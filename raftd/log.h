@@ -27,7 +27,7 @@ struct log_options {
     uint64_t previous_index, previous_term;
     /* From the loop, after a batch was synced: its last entry. */
     void (*on_durable)(void *context, uint64_t index, uint64_t term);
-    /* The disk has no room for another file (log_is_short_of_space), each time it was tried: the
+    /* The disk has no room for another file (log_is_without_spare), each time it was tried: the
      * caller may cut. May be NULL. */
     void (*on_short_of_space)(void *context);
     void (*on_failed)(void *context, int code); /* invariant 7: the process must end */
@@ -65,6 +65,12 @@ uint64_t log_unsynced_bytes(const struct log *log);
 /* The disk has no room for another file of the log: the batch waits, and is tried again every
  * second. What fits the last file was written; reads go on. */
 bool log_is_short_of_space(const struct log *log);
+/* There was no room for the file behind the newest, which is reserved while that is nearly empty:
+ * no entry may come in that is not worth the rest of it. Tried again every second, and with each
+ * cut, whose files serve again. */
+bool log_is_without_spare(const struct log *log);
+/* So many bytes of entries can be written for certain. */
+bool log_has_room(const struct log *log, uint64_t bytes);
 
 /* Appends the entry behind the last, in memory. */
 void log_append(struct log *log, uint64_t term, enum entry_kind kind, const void *data,

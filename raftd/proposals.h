@@ -15,7 +15,8 @@ struct proposals *proposals_new(struct consensus *consensus, struct bus_server *
 void proposals_free(struct proposals *proposals);
 
 /* Takes a decoded PROPOSE: it is appended, or refused at once with one status for all of its
- * records. */
+ * records. With no room to grow, those that may use the reserve are taken and the others refused.
+ */
 void proposals_take(struct proposals *proposals, const struct bus_route *route,
                     struct message_list list, size_t body_bytes, const struct leader_hint *hint);
 /* Answers a PROPOSE of which nothing was or will be done. */
@@ -30,4 +31,6 @@ void proposals_on_applied(struct proposals *proposals, uint64_t index, const uin
 void proposals_on_skipped(struct proposals *proposals, uint64_t index);
 /* Entries from `index` on are not in the log any more: what becomes of them is not known here. */
 void proposals_on_truncated(struct proposals *proposals, uint64_t index);
+/* What storaged said of its health last: NO_SPACE, and nothing is taken that lets it grow. */
+void proposals_on_store_health(struct proposals *proposals, uint16_t health);
 bool proposals_is_empty(const struct proposals *proposals);

@@ -73,24 +73,60 @@ void segment_free(struct segment *segment)
     free(segment);
 }
 
-int segment_prepare(const char *path, uint64_t bytes)
+static int write_zeros(int fd, uint64_t bytes)
 {
-    int fd;
     uint8_t *zeros = memory_new_zeroed(1, ZERO_BYTES);
-    int code = file_open("log.create", path, O_RDWR | O_CREAT | O_TRUNC, 0600, &fd);
-    if (code) {
-        free(zeros);
-        return code;
-    }
+    int code = 0;
     for (uint64_t at = 0; at < bytes && !code; at += ZERO_BYTES) {
         uint64_t part = bytes - at < ZERO_BYTES ? bytes - at : ZERO_BYTES;
         code = file_write_at("log.create", fd, zeros, part, at);
     }
+    free(zeros);
+    return code;
+}
+
+/* The blocks come first: without room for all of them, none are taken, and others keep what there
+ * is. A file that is there already keeps its own. */
+static int open_with_blocks(const char *path, uint64_t bytes, int *ret_fd)
+{
+    int fd;
+    uint64_t bytes_before = 0;
+    int code = file_open("log.create", path, O_RDWR | O_CREAT, 0600, &fd);
+    if (code)
+        return code;
+    code = file_size(fd, &bytes_before);
+    if (!code && bytes_before > bytes)
+        code = file_resize("log.create", fd, bytes);
+    if (!code && bytes_before < bytes)
+        code = file_allocate("log.create", fd, bytes_before, bytes - bytes_before);
+    if (!code) {
+        *ret_fd = fd;
+        return 0;
+    }
+    file_close(fd);
+    if (bytes_before == 0)
+        (void)file_unlink("log.create", path);
+    return code == -EDQUOT ? -ENOSPC : code;
+}
+
+int segment_reserve(const char *path, uint64_t bytes)
+{
+    int fd;
+    int code = open_with_blocks(path, bytes, &fd);
+    if (!code)
+        file_close(fd);
+    return code;
+}
+
+int segment_prepare(const char *path, uint64_t bytes)
+{
+    int fd;
+    int code = open_with_blocks(path, bytes, &fd);
+    if (code)
+        return code;
+    code = write_zeros(fd, bytes);
     if (!code)
         code = file_sync("log.create", fd);
     file_close(fd);
-    free(zeros);
-    if (code == -ENOSPC) /* what it had got is room for the others */
-        (void)file_unlink("log.create", path);
     return code;
 }

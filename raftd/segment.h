@@ -24,8 +24,8 @@
 #define SEGMENT_HEADER_BYTES 64u
 #define SEGMENT_FORMAT_VERSION 1u
 #define SEGMENT_BYTES                                                                              \
-    (16u << 20) /* a file ends with the batch that crosses this; an entry too large for it gets a  \
-                   file of its size */
+    (16u << 20) /* a file ends before the entry that would cross this; one too large for any gets  \
+                   a file of its size */
 #define SEGMENT_NAME_BYTES 40u
 
 struct segment_header {
@@ -60,6 +60,8 @@ static inline uint64_t segment_offset(const struct segment *segment, uint64_t in
     return (uint64_t)segment->offsets[index - segment->header.first_index] * 8;
 }
 void segment_free(struct segment *segment);
-/* A file of `bytes` zeros under `path`, written and synced: for the writer thread and the first
- * start. After -ENOSPC there is none. */
+/* A file of `bytes` zeros under `path`, written and synced, in the blocks of the one that is there:
+ * for the writer thread and the first start. After -ENOSPC there is what was before. */
 int segment_prepare(const char *path, uint64_t bytes);
+/* The blocks for that alone: cheap, and what is prepared later finds them. */
+int segment_reserve(const char *path, uint64_t bytes);

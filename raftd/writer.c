@@ -2,6 +2,7 @@
 
 #include "buffer.h"
 #include "file.h"
+#include "limits.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,32 +15,66 @@
 
 #define PREPARED_PATH                                                                              \
     "raft/next.log" /* never a segment's name: a start ignores it and the next preparation         \
-                       overwrites it */
+                       overwrites it, in its blocks */
 
 struct writer {
     struct loop *loop;
     writer_done_fn *on_done;
+    writer_spare_fn *on_spare;
     void *context;
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     bool busy, done, stop; /* the hand-over: guarded by the mutex */
+    bool wants_spare, spare_tried;
+    bool is_past_half; /* the thread's own: the newest file */
+    enum writer_spare spare;
     struct writer_job job;
     int code;
     int done_fd;
     struct loop_source *source;
-    bool prepared; /* the thread's own */
 };
 
 /* ---- on the thread ---- */
+
+/* What the log cut off last serves again, if the disk has no other room. */
+static int with_recycled(int (*make)(const char *path, uint64_t bytes), uint64_t bytes)
+{
+    (void)file_rename("log.create", WRITER_RECYCLED_PATH, PREPARED_PATH);
+    return make(PREPARED_PATH, bytes);
+}
+
+/* New blocks are not taken out of what storaged has for deletes. */
+static int reserve(const char *path, uint64_t bytes)
+{
+    uint64_t free_bytes, bytes_had = 0;
+    int fd;
+    if (!file_open("log.create", path, O_RDONLY, 0, &fd)) {
+        (void)file_size(fd, &bytes_had);
+        file_close(fd);
+    }
+    if (bytes_had < bytes && !file_free_bytes("log.space", ".", &free_bytes) &&
+        free_bytes < bytes - bytes_had + LIMIT_DISK_RESERVE_BYTES)
+        return -ENOSPC;
+    return segment_reserve(path, bytes);
+}
+
+static int prepare(const char *path, uint64_t bytes)
+{
+    int code = reserve(path, bytes);
+    return code ? code : segment_prepare(path, bytes);
+}
 
 static int writer_open_segment(struct writer *writer, struct writer_job *job)
 {
     bool usual = job->file_bytes == SEGMENT_BYTES;
     int code = 0;
-    if (!usual || !writer->prepared)
-        code = segment_prepare(PREPARED_PATH, job->file_bytes);
-    writer->prepared = false;
+    (void)pthread_mutex_lock(&writer->mutex);
+    bool is_ready = writer->spare == WRITER_SPARE_READY;
+    writer->spare = WRITER_SPARE_LATER;
+    (void)pthread_mutex_unlock(&writer->mutex);
+    if (!usual || !is_ready)
+        code = with_recycled(segment_prepare, job->file_bytes);
     if (!code)
         code = file_open("log.create", PREPARED_PATH, O_RDWR, 0, &job->fd);
     return code;
@@ -62,10 +97,54 @@ static int writer_do(struct writer *writer, struct writer_job *job)
     return code;
 }
 
-static void writer_prepare_ahead(struct writer *writer, const struct writer_job *job)
+/* The blocks of the next file are had while the newest is nearly empty, so that on a full disk
+ * there is a file's worth for what may use the reserve; they are written when it is half full. */
+static void writer_note_spare(struct writer *writer, const struct writer_job *job)
 {
-    if (!writer->prepared && job->offset + job->length > SEGMENT_BYTES / 2)
-        writer->prepared = segment_prepare(PREPARED_PATH, SEGMENT_BYTES) == 0;
+    writer->is_past_half = job->offset + job->length > SEGMENT_BYTES / 2;
+    if (writer->spare == WRITER_SPARE_LATER ||
+        (writer->spare == WRITER_SPARE_RESERVED && writer->is_past_half))
+        writer->wants_spare = true;
+}
+
+static void writer_ring(struct writer *writer)
+{
+    uint64_t one = 1;
+    (void)!write(writer->done_fd, &one, sizeof(one));
+}
+
+/* Both with the mutex held, and let go while they work. */
+static void writer_work(struct writer *writer)
+{
+    struct writer_job job = writer->job;
+    (void)pthread_mutex_unlock(&writer->mutex);
+    int code = writer_do(writer, &job);
+    (void)pthread_mutex_lock(&writer->mutex);
+    writer->code = code;
+    writer->job.fd = job.fd;
+    writer->busy = false;
+    writer->done = true;
+    if (!code)
+        writer_note_spare(writer, &job);
+    (void)pthread_cond_broadcast(&writer->changed);
+    writer_ring(writer);
+}
+
+static void writer_make_spare(struct writer *writer)
+{
+    writer->wants_spare = false;
+    if (writer->spare == WRITER_SPARE_READY)
+        return;
+    bool whole = writer->is_past_half;
+    (void)pthread_mutex_unlock(&writer->mutex);
+    int code = with_recycled(whole ? prepare : reserve, SEGMENT_BYTES);
+    (void)pthread_mutex_lock(&writer->mutex);
+    if (code)
+        writer->spare = WRITER_SPARE_MISSING;
+    else
+        writer->spare = whole ? WRITER_SPARE_READY : WRITER_SPARE_RESERVED;
+    writer->spare_tried = true;
+    writer_ring(writer);
 }
 
 static void *writer_thread(void *context)
@@ -73,26 +152,12 @@ static void *writer_thread(void *context)
     struct writer *writer = context;
     (void)pthread_mutex_lock(&writer->mutex);
     while (!writer->stop || writer->busy) {
-        if (!writer->busy) {
+        if (writer->wants_spare && !writer->stop && !(writer->busy && writer->spare_tried))
+            writer_make_spare(writer);
+        else if (writer->busy)
+            writer_work(writer);
+        else
             (void)pthread_cond_wait(&writer->changed, &writer->mutex);
-            continue;
-        }
-        struct writer_job job = writer->job;
-        (void)pthread_mutex_unlock(&writer->mutex);
-        int code = writer_do(writer, &job);
-        (void)pthread_mutex_lock(&writer->mutex);
-        writer->code = code;
-        writer->job.fd = job.fd;
-        writer->busy = false;
-        writer->done = true;
-        (void)pthread_cond_broadcast(&writer->changed);
-        uint64_t one = 1;
-        (void)!write(writer->done_fd, &one, sizeof(one));
-        if (!code && !writer->stop) {
-            (void)pthread_mutex_unlock(&writer->mutex);
-            writer_prepare_ahead(writer, &job);
-            (void)pthread_mutex_lock(&writer->mutex);
-        }
     }
     (void)pthread_mutex_unlock(&writer->mutex);
     return NULL;
@@ -105,10 +170,13 @@ static void writer_take(struct writer *writer, bool wait)
     (void)pthread_mutex_lock(&writer->mutex);
     while (wait && writer->busy)
         (void)pthread_cond_wait(&writer->changed, &writer->mutex);
-    bool done = writer->done;
+    bool done = writer->done, spare_tried = writer->spare_tried;
     int code = writer->code, fd = writer->job.fd;
-    writer->done = false;
+    enum writer_spare spare = writer->spare;
+    writer->done = writer->spare_tried = false;
     (void)pthread_mutex_unlock(&writer->mutex);
+    if (spare_tried)
+        writer->on_spare(writer->context, spare);
     if (done)
         writer->on_done(writer->context, code, fd);
 }
@@ -136,12 +204,21 @@ void writer_start(struct writer *writer, const struct writer_job *job)
     (void)pthread_mutex_unlock(&writer->mutex);
 }
 
+void writer_want_spare(struct writer *writer)
+{
+    (void)pthread_mutex_lock(&writer->mutex);
+    writer->wants_spare = true;
+    (void)pthread_cond_broadcast(&writer->changed);
+    (void)pthread_mutex_unlock(&writer->mutex);
+}
+
 int writer_new(struct writer **ret_writer, struct loop *loop, writer_done_fn *on_done,
-               void *context)
+               writer_spare_fn *on_spare, void *context)
 {
     struct writer *writer = memory_new_zeroed(1, sizeof(*writer));
     writer->loop = loop;
     writer->on_done = on_done;
+    writer->on_spare = on_spare;
     writer->context = context;
     (void)pthread_mutex_init(&writer->mutex, NULL);
     (void)pthread_cond_init(&writer->changed, NULL);

@@ -7,6 +7,7 @@
 #include "message.h"
 
 #include <errno.h>
+#include <string.h>
 
 typedef int storaged_handler(struct storaged *storaged, struct bus_request *request);
 
@@ -56,18 +57,32 @@ static int storaged_apply_list(struct storaged *storaged, struct message_list *l
     return 0;
 }
 
+/* False: not now. Without room, later: what is changed already fits the file, and when it is
+ * written raftd cuts its log, or a page is free again. */
+static bool storaged_makes_room(struct storaged *storaged, uint64_t bytes, uint64_t entries)
+{
+    int code = store_make_room(storaged->store, bytes, entries);
+    if (code && code != -ENOSPC && code != -EDQUOT && code != -EBUSY) {
+        logger_error("growth_failed", "reason=\"%s\"", strerror(-code));
+        storaged->damaged = true;
+        loop_stop(storaged->loop, EXIT_CODE_FAILURE);
+    }
+    return code == 0;
+}
+
 static int storaged_on_apply(struct storaged *storaged, struct bus_request *request)
 {
     struct applied_head head = {.status = PROTO_STATUS_OK};
     struct message_list list;
-    uint64_t first_index;
+    uint64_t first_index, bytes = request->body.left;
     int code = apply_decode(&request->body, &first_index, &list);
     if (code)
         return code;
     applied_begin(&storaged->reply);
     if (first_index != store_applied_index(storaged->store) + 1) {
         head.status = PROTO_STATUS_GAP;
-    } else if (storaged->damaged || store_is_full(storaged->store)) {
+    } else if (storaged->damaged || store_is_full(storaged->store) ||
+               !storaged_makes_room(storaged, bytes, list.left)) {
         head.status = PROTO_STATUS_BUSY;
     } else if ((code = storaged_apply_list(storaged, &list))) {
         storaged_end_at_entry(storaged, code);

@@ -98,7 +98,13 @@ bool pager_thaw_some(struct pager *pager, size_t pages);
 bool pager_give_memory_back(struct pager *pager, size_t pages);
 /* The file is longer than its pages and the headroom need: one of the next commits cuts it. */
 bool pager_may_be_cut(const struct pager *pager);
-/* The last commit found room, but not the headroom behind it: the disk is full or nearly so. */
+/* Before `pages` more are made: lengthens the file if it must, so that a commit always finds the
+ * room of what was made (a transaction that does not fit the disk could never be written, and
+ * nothing applied behind it would make it smaller). A few more are sought behind them, the
+ * headroom; short of space, only if `seek_headroom` says to try again. 0; -ENOSPC, -EBUSY (a commit
+ * is cutting the file: soon), or what must end the process. */
+int pager_make_room(struct pager *pager, uint64_t pages, bool seek_headroom);
+/* The headroom could not be had: the disk is full or nearly so. */
 bool pager_is_short_of_space(const struct pager *pager);
 /* Pages that can be made without lengthening the file on the disk. */
 uint64_t pager_room_pages(const struct pager *pager);

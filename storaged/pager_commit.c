@@ -1,6 +1,7 @@
-/* A transaction's way to the disk: frozen on the loop thread, written on the worker, thawed on the
- * loop thread. Freezing hands over the list of frames as it is, and thawing can be done in steps:
- * neither costs the loop time that grows with the transaction. */
+/* A transaction's way to the disk: room is made for it while it is built, it is frozen on the loop
+ * thread, written on the worker, thawed on the loop thread. Freezing hands over the list of frames
+ * as it is, and thawing can be done in steps: neither costs the loop time that grows with the
+ * transaction. */
 #include "pager_private.h"
 
 #include "buffer.h"
@@ -36,6 +37,24 @@ static struct page_pin pager_make_freemap(struct pager *pager)
     return pin;
 }
 
+static bool is_no_space(int code)
+{
+    return code == -ENOSPC || code == -EDQUOT;
+}
+
+static uint64_t growth_of(uint64_t pages)
+{
+    uint64_t step = pages / 8;
+    if (step < GROW_PAGES_MIN)
+        return GROW_PAGES_MIN;
+    return step > GROW_PAGES_MAX ? GROW_PAGES_MAX : step;
+}
+
+static bool is_too_long(uint64_t file_pages, uint64_t pages)
+{
+    return file_pages > pages + 2 * growth_of(pages);
+}
+
 void pager_freeze(struct pager *pager, struct meta *meta)
 {
     struct frozen *frozen = &pager->frozen;
@@ -54,6 +73,8 @@ void pager_freeze(struct pager *pager, struct meta *meta)
     frozen->kept_pages =
         frozen->pages > pager->committed_pages ? frozen->pages : pager->committed_pages;
     frozen->file_pages = pager->file_pages;
+    frozen->resizes =
+        frozen->pages > frozen->file_pages || is_too_long(frozen->file_pages, frozen->kept_pages);
     frozen->active = true;
     frozen->written = false;
     pager->made = (struct frame_list){0};
@@ -94,52 +115,37 @@ static int pager_write_pages(struct pager *pager)
     return 0;
 }
 
-static bool is_no_space(int code)
+/* Makes the file `pages` long. It leaves none without a block: a write within it finds its room. */
+static int lengthen(int fd, uint64_t *file_pages, uint64_t pages)
 {
-    return code == -ENOSPC || code == -EDQUOT;
-}
-
-static uint64_t growth_of(uint64_t pages)
-{
-    uint64_t step = pages / 8;
-    if (step < GROW_PAGES_MIN)
-        return GROW_PAGES_MIN;
-    return step > GROW_PAGES_MAX ? GROW_PAGES_MAX : step;
-}
-
-static int pager_grow(struct pager *pager, uint64_t pages)
-{
-    struct frozen *frozen = &pager->frozen;
-    if (pages <= frozen->file_pages)
+    if (pages <= *file_pages)
         return 0;
     if (pages > PAGER_FILE_PAGES_MAX)
         return -EFBIG;
-    int code = file_allocate("tree.grow", pager->fd, frozen->file_pages * PAGE_BYTES,
-                             (pages - frozen->file_pages) * PAGE_BYTES);
+    int code = file_allocate("tree.grow", fd, *file_pages * PAGE_BYTES,
+                             (pages - *file_pages) * PAGE_BYTES);
     if (!code)
-        frozen->file_pages = pages;
+        *file_pages = pages;
     return code;
 }
 
-/* The blocks behind the last page are the headroom: with the disk full, deletes still find room to
- * be written. It is sought again with each commit once half of it is used. */
-static int pager_write_growth(struct pager *pager)
+int pager_make_room(struct pager *pager, uint64_t pages, bool seek_headroom)
 {
-    struct frozen *frozen = &pager->frozen;
-    uint64_t growth = growth_of(frozen->pages);
-    frozen->short_of_space = false;
-    if (frozen->pages + growth / 2 <= frozen->file_pages)
+    uint64_t used = pager->freemap.pages, growth = growth_of(used), wanted = used + pages;
+    if (wanted + growth / 2 <= pager->file_pages) {
+        pager->short_of_space = false;
         return 0;
-    int code = pager_grow(pager, frozen->pages + growth);
-    if (!is_no_space(code))
-        return code;
-    frozen->short_of_space = true;
-    return pager_grow(pager, frozen->pages);
-}
-
-static bool is_too_long(uint64_t file_pages, uint64_t pages)
-{
-    return file_pages > pages + 2 * growth_of(pages);
+    }
+    bool has_room = pages <= pager_room_pages(pager);
+    if (pager->frozen.active && pager->frozen.resizes)
+        return has_room ? 0 : -EBUSY;
+    if (pager->short_of_space && has_room && !seek_headroom)
+        return 0;
+    int code = lengthen(pager->fd, &pager->file_pages, wanted + growth);
+    pager->short_of_space = is_no_space(code);
+    if (pager->short_of_space && !has_room)
+        code = lengthen(pager->fd, &pager->file_pages, wanted);
+    return is_no_space(code) && has_room ? 0 : code;
 }
 
 bool pager_may_be_cut(const struct pager *pager)
@@ -170,7 +176,8 @@ static int pager_sync(struct pager *pager, const char *point)
 
 int pager_write(struct pager *pager)
 {
-    int code = pager_write_growth(pager);
+    struct frozen *frozen = &pager->frozen;
+    int code = lengthen(pager->fd, &frozen->file_pages, frozen->pages); /* room was made before */
     if (!code)
         code = pager_write_pages(pager);
     if (!code)
@@ -189,8 +196,8 @@ static void pager_on_written(struct pager *pager)
 {
     struct frozen *frozen = &pager->frozen;
     frozen->written = true;
-    pager->file_pages = frozen->file_pages;
-    pager->short_of_space = frozen->short_of_space;
+    if (frozen->resizes)
+        pager->file_pages = frozen->file_pages;
     pager->committed = frozen->transaction;
     pager->committed_pages = frozen->pages;
     pager->committed_build = pager->build - 1;

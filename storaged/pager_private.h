@@ -51,7 +51,7 @@ struct frozen {
     uint64_t pages;      /* of the file, as its meta says */
     uint64_t file_pages; /* what the file was lengthened to for them */
     uint64_t kept_pages; /* what neither this meta nor the one before goes past */
-    bool short_of_space; /* it was written, but the headroom could not be had */
+    bool resizes;        /* the writer changes the file's length: the loop must not, meanwhile */
     uint8_t meta_page[PAGE_BYTES];
 };
 

@@ -1,6 +1,8 @@
 #include "store_private.h"
 
 #include "buffer.h"
+#include "file.h"
+#include "limits.h"
 #include "message.h"
 #include "transaction.h"
 #include "txn.h"
@@ -14,6 +16,7 @@
 
 #define TXN_RESULT_KEEP_BYTES_MAX (64u << 10)
 #define SHRINK_COMMITS 12u /* without an entry or a page moved by compact.h: then there is rest */
+#define WAITING_PAGES_MIN 64u /* freed: fewer are not worth a commit even on a full disk */
 #define SHRINK_PAGES_MIN 512u /* of free pages: less is not worth a commit */
 
 struct store {
@@ -325,6 +328,29 @@ void store_set_no_space(struct store *store, bool no_space)
     store->no_space = no_space;
 }
 
+/* Pages of the free map, and of what moves when the tree grows. */
+static uint64_t pages_of_commit(const struct store *store)
+{
+    return freemap_bytes(pager_pages(store->pager)) / PAGE_BYTES + 64;
+}
+
+/* Each entry changes a leaf at least, which may split. */
+int store_make_room(struct store *store, uint64_t bytes, uint64_t entries)
+{
+    uint64_t pages = bytes / PAGE_BYTES * 5 / 4 + entries + pages_of_commit(store);
+    return pager_make_room(store->pager, pages, false);
+}
+
+/* What the file can take, and the disk behind it. Once the disk has refused, what it says to have
+ * free is not believed (quotas, other users). */
+static uint64_t store_room_bytes(const struct store *store)
+{
+    uint64_t free_bytes = 0, room = pager_room_pages(store->pager) * PAGE_BYTES;
+    if (room >= LIMIT_DISK_RESERVE_BYTES || pager_is_short_of_space(store->pager))
+        return room;
+    return file_free_bytes("tree.space", ".", &free_bytes) ? UINT64_MAX : room + free_bytes;
+}
+
 static uint64_t store_unwritten_bytes(const struct store *store)
 {
     return pager_dirty_bytes(store->pager) + pager_frozen_bytes(store->pager);
@@ -334,8 +360,9 @@ static uint16_t store_health(const struct store *store)
 {
     if (store_damage(store)[0])
         return PROTO_STATUS_DAMAGED;
-    return store->no_space || pager_is_short_of_space(store->pager) ? PROTO_STATUS_NO_SPACE
-                                                                    : PROTO_STATUS_OK;
+    return store->no_space || store_room_bytes(store) < LIMIT_DISK_RESERVE_BYTES
+               ? PROTO_STATUS_NO_SPACE
+               : PROTO_STATUS_OK;
 }
 
 void store_fill_applied(const struct store *store, struct applied_head *head)
@@ -367,7 +394,7 @@ void store_fill_status(const struct store *store, struct store_status *status)
     else if (status->health == PROTO_STATUS_NO_SPACE)
         strcpy(status->health_text, store->no_space
                                         ? "no space left for a checkpoint"
-                                        : "no space left on the disk but the file's headroom");
+                                        : "no space left on the disk but what is kept for deletes");
 }
 
 /* On a full disk what is changed must fit the room the file has: a quarter of it for each commit,
@@ -395,10 +422,21 @@ bool store_is_full(const struct store *store)
     return store_unwritten_bytes(store) >= store_dirty_bytes_max(store, limit, 2);
 }
 
+/* There is little room, and freed pages that the next commit, or the one behind it, makes usable.
+ */
+static bool store_waits_for_pages(const struct store *store)
+{
+    const struct freemap *map = pager_freemap(store->pager);
+    uint64_t usable = map->reusable_count + views_held_pages(store->pager);
+    return map->unused_count > usable + WAITING_PAGES_MIN &&
+           store_room_bytes(store) < LIMIT_DISK_RESERVE_BYTES;
+}
+
 bool store_wants_checkpoint(const struct store *store)
 {
-    return pager_dirty_bytes(store->pager) >=
-           store_dirty_bytes_max(store, STORE_DIRTY_BYTES_SOFT, 4);
+    return store_waits_for_pages(store) ||
+           pager_dirty_bytes(store->pager) >=
+               store_dirty_bytes_max(store, STORE_DIRTY_BYTES_SOFT, 4);
 }
 
 /* Pages are free two commits after they were freed, and cut off the file by the next. */
@@ -413,7 +451,7 @@ static bool store_may_shrink(const struct store *store)
 bool store_has_changes(const struct store *store)
 {
     return store->applied_index > store->durable_index || store->moved || store_may_shrink(store) ||
-           pager_is_short_of_space(store->pager);
+           pager_is_short_of_space(store->pager) || store_waits_for_pages(store);
 }
 
 bool store_compact_some(struct store *store, unsigned leaves_max)
@@ -432,6 +470,7 @@ bool store_checkpoint_begin(struct store *store)
 {
     if (pager_is_frozen(store->pager) || !store_has_changes(store) || store->is_half_applied)
         return false; /* the last: it must not get onto the disk (invariant 5) */
+    (void)pager_make_room(store->pager, pages_of_commit(store), true); /* if not, the write tells */
     struct meta meta = {
         .root = store->tree.root,
         .depth = store->tree.depth,

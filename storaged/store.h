@@ -71,8 +71,10 @@ const char *store_damage(const struct store *store);
 void store_fill_status(const struct store *store, struct store_status *status);
 /* Where the store is, for the answer to APPLY; the status is left alone. */
 void store_fill_applied(const struct store *store, struct applied_head *head);
-/* "" or why the last checkpoint could not be written: the disk is full. */
+/* Whether the last checkpoint could not be written: the disk is full. */
 void store_set_no_space(struct store *store, bool no_space);
+/* Before `entries` of `bytes` in all are applied: room for them in the file. As pager_make_room. */
+int store_make_room(struct store *store, uint64_t bytes, uint64_t entries);
 
 bool store_is_full(const struct store *store);          /* HARD reached */
 bool store_wants_checkpoint(const struct store *store); /* SOFT reached */

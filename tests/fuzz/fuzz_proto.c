@@ -36,9 +36,10 @@ static void calls(uint8_t which, struct wire_reader *reader)
     size_t length;
     uint64_t number;
     uint32_t wait_ms;
+    struct propose_record record;
     if (which == 0 && !propose_decode(reader, &list))
-        while (propose_next(&list, &bytes, &length))
-            touch(bytes, length);
+        while (propose_next(&list, &record))
+            touch(record.command, record.command_bytes);
     if (which == 1 && !read_decode(reader, &number, &wait_ms, &list))
         while (read_next(&list, &bytes, &length))
             touch(bytes, length);

@@ -42,11 +42,11 @@ static int decode_refused(struct wire_reader *body)
 static int decode_propose(struct wire_reader *body)
 {
     struct message_list list;
-    const uint8_t *command;
-    size_t bytes, total = 0;
+    struct propose_record record;
+    size_t total = 0;
     int code = propose_decode(body, &list);
-    while (!code && propose_next(&list, &command, &bytes))
-        total += bytes ? command[bytes - 1] : 0u; /* reads to the end: the sanitizers look on */
+    while (!code && propose_next(&list, &record)) /* reads to the end: the sanitizers look on */
+        total += record.command_bytes ? record.command[record.command_bytes - 1] : 0u;
     return code ? code : total > SIZE_MAX / 2;
 }
 
@@ -337,8 +337,10 @@ static void build_propose(struct buffer *into)
     struct buffer encoded = {0};
     command_encode(&encoded, &command);
     propose_begin(into);
-    propose_add(into, encoded.bytes, encoded.length);
-    propose_add(into, "", 0);
+    propose_add(
+        into, &(struct propose_record){.command = encoded.bytes, .command_bytes = encoded.length});
+    propose_add(into,
+                &(struct propose_record){.may_use_reserve = true, .command = (const uint8_t *)""});
     buffer_free(&encoded);
 }
 
@@ -667,7 +669,7 @@ static const struct sample {
      "0004000000000000000203000000683a310100000075"},
     {PROTO_REFUSED, build_refused, decode_refused, "0e0004000000676f6e65"},
     {PROTO_PROPOSE, build_propose, decode_propose,
-     "020000001500000001010700000000000000010000006b02000000767600000000"},
+     "02000000001500000001010700000000000000010000006b0200000076760100000000"},
     {PROTO_RESULT, build_result, decode_result,
      "020000006e3103000000683a31010000007501000000050009000000000000000100000072"},
     {PROTO_READ_INDEX, build_empty, decode_empty, ""},
