@@ -54,6 +54,7 @@ void commit_advance(struct raft *raft, struct raft_update *update)
     if (index < raft->term_first_index || index <= raft->commit_index)
         return;
     raft->commit_index = index;
+    round_close(raft, update); /* who had yet to answer may be no member any more */
     round_open(raft, update);
     leave_if_removed(raft, update);
 }
