@@ -262,12 +262,15 @@ void changes_remove(struct changes *changes, const struct bus_route *route, cons
 uint64_t changes_successor(const struct changes *changes)
 {
     const struct raft *raft = consensus_raft(changes->options.consensus);
+    const struct membership *membership = consensus_membership(changes->options.consensus);
+    uint32_t own = place_of_number(membership, raft->self), count = membership->count;
     uint64_t member = 0, match = 0;
-    for (uint32_t i = 0; i < raft->configuration.members_count; i++) {
-        const struct progress *progress = &raft->progress[i];
-        bool may = raft->configuration.members[i].voter && progress->member != raft->self &&
+    for (uint32_t i = 1; i <= count; i++) {
+        uint32_t place = (own + i) % count;
+        const struct progress *progress = &raft->progress[place];
+        bool may = raft->configuration.members[place].voter && progress->member != raft->self &&
                    progress->silence_ms < raft->timing.election_ms;
-        if (may && progress->match >= match) {
+        if (may && (!member || progress->match > match)) {
             member = progress->member;
             match = progress->match;
         }

@@ -43,8 +43,8 @@ void changes_remove(struct changes *changes, const struct bus_route *route, cons
 /* An empty id: the most advanced follower. */
 void changes_transfer(struct changes *changes, const struct bus_route *route, const char *id);
 
-/* A node is being asked to join: who invites must not itself go away to another cluster meanwhile, or
- * two nodes that invite each other both give up their own. */
+/* A node is being asked to join: who invites must not itself go away to another cluster meanwhile,
+ * or two nodes that invite each other both give up their own. */
 bool changes_is_inviting(const struct changes *changes);
 
 /* A member was heard of at these addresses. */
@@ -52,5 +52,6 @@ void changes_on_seen(struct changes *changes, uint64_t number, const char *raft_
                      const char *http_url);
 /* Takes the next step of what is under way. Call at turn end. */
 void changes_flush(struct changes *changes);
-/* The voter to which leadership goes best; 0: there is none. */
+/* The voter to which leadership goes best: the most advanced that answers; of several, the next in
+ * the membership, so that all have their turn. 0: there is none. */
 uint64_t changes_successor(const struct changes *changes);

@@ -32,6 +32,7 @@
 #include "snapshot_out.h"
 
 #define RAFTD_DRAIN_MS_MAX 1500u /* a stop waits this long for answers that are on their way */
+#define RAFTD_HAND_ON_MS 1000u   /* from one try of a leader without storaged to the next */
 
 struct raftd {
     struct loop *loop;
@@ -50,6 +51,7 @@ struct raftd {
     struct buffer reply;
     struct loop_timer drain_timer;
     bool draining;
+    uint64_t hand_on_ms; /* leadership is not handed on before that */
 };
 
 /* wiring.c: makes the rooms, and ends them. */

@@ -256,8 +256,24 @@ int raftd_open(struct raftd *raftd, struct error *error)
 
 /* ---- turns ---- */
 
+/* A leader whose storaged is away can answer nobody, and while it leads nobody else can. Its
+ * successor hands on in its turn if it is no better off. */
+static void hand_on_without_storaged(struct raftd *raftd)
+{
+    uint64_t now_ms = loop_now_ms(raftd->loop);
+    if (!consensus_is_leader(raftd->consensus) || feed_is_hopeful(raftd->feed) ||
+        now_ms < raftd->hand_on_ms)
+        return;
+    uint64_t successor = changes_successor(raftd->changes);
+    if (!successor || consensus_transfer(raftd->consensus, successor) != RAFT_DONE)
+        return;
+    raftd->hand_on_ms = now_ms + RAFTD_HAND_ON_MS;
+    logger_warning("leadership_handed_on", "reason=\"storaged is away\"");
+}
+
 void raftd_flush(struct raftd *raftd)
 {
+    hand_on_without_storaged(raftd);
     changes_flush(raftd->changes);
     consensus_hold(raftd->consensus, snapshot_out_hold_index(raftd->snapshot_out));
     int code = replicate_flush(raftd->consensus, raftd->peers, raftd->snapshot_out);

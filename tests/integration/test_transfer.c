@@ -1,5 +1,5 @@
-/* Leadership handed over: asked for, or because the leader is told to stop. Writes go on without
- * the pause an election costs, and none is lost. */
+/* Leadership handed over: asked for, or because the leader is told to stop: writes go on without
+ * the pause an election costs, and none is lost. Or because the leader has lost its storaged. */
 #include "../unit/unit.h"
 
 #include "lib/cluster.h"
@@ -103,5 +103,27 @@ START_TEST(test_transfer_before_a_leader_that_is_told_to_stop_goes)
 }
 END_TEST
 
+/* A leader without storaged can serve nobody: one that can takes its place, whichever it is. */
+START_TEST(test_transfer_away_from_a_leader_without_storaged)
+{
+    static struct cluster cluster;
+    char output[512];
+    cluster_make(&cluster, &(struct cluster_options){.count = 5});
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned leader = cluster_wait_leader(&cluster, CLUSTER_NONE, SERVES_MS_MAX);
+        struct node *node = &cluster.nodes[leader];
+        ck_assert_int_eq(node_launch_command(node, "stop storaged", output, sizeof(output)), 0);
+        CLUSTER_WAIT(&cluster, cluster_takes_a_write(&cluster, (leader + 1) % 5),
+                     CLUSTER_SETTLE_MS);
+        CLUSTER_CHECK(&cluster, !leads(&cluster, leader));
+    }
+    for (unsigned i = 0; i < 5; i++)
+        (void)node_launch_command(&cluster.nodes[i], "start storaged", output, sizeof(output));
+    cluster_wait_same(&cluster, CLUSTER_SETTLE_MS);
+    cluster_free(&cluster);
+}
+END_TEST
+
 UNIT_MAIN_WITHIN(120, "transfer", test_transfer_moves_leadership_without_an_election_timeout,
-                 test_transfer_before_a_leader_that_is_told_to_stop_goes)
+                 test_transfer_before_a_leader_that_is_told_to_stop_goes,
+                 test_transfer_away_from_a_leader_without_storaged)
