@@ -27,6 +27,7 @@
 #define PEERS_SILENCE_MS_MAX 1000u       /* from a PING to hanging up */
 #define PEERS_BULK_SILENCE_MS_MAX 10000u /* `bulk` alone: an answer may stand behind megabytes */
 #define PEERS_GUEST_MS_MAX 10000u
+#define PEERS_INVITERS_MAX 8u  /* at once; anyone can be one, so they must not take all places */
 #define PEERS_ABSENCE_MS 5000u /* until the log says why a member cannot be reached */
 #define PEERS_ADDRESS_MS 2000u /* an address is tried for so long before the other one is */
 

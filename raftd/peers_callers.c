@@ -61,10 +61,21 @@ static int check_caller(const struct peers *peers, const struct peer_hello *call
     return 0;
 }
 
-/* NULL: there are as many as there can be connections. */
+static uint32_t inviters_count(const struct peers *peers)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < LIMIT_BUS_PEERS_MAX; i++)
+        if (peers->callers[i].channel == PEER_INVITATION)
+            count += peers->callers[i].links_count;
+    return count;
+}
+
+/* NULL: there are as many as there can be connections, or inviters. */
 static struct caller *caller_place(struct peers *peers, const struct peer_hello *hello)
 {
     struct caller *free_place = NULL;
+    if (hello->channel == PEER_INVITATION && inviters_count(peers) >= PEERS_INVITERS_MAX)
+        return NULL;
     for (uint32_t i = 0; i < LIMIT_BUS_PEERS_MAX; i++) {
         struct caller *caller = &peers->callers[i];
         if (!caller->links_count)

@@ -955,7 +955,8 @@ static void rogue_send(int fd, uint16_t type, uint64_t epoch, const struct buffe
 /* As the caller `number` of this cluster. */
 static void rogue_greet(int fd, uint64_t number, enum peer_channel channel, const struct node *node)
 {
-    struct peer_hello hello = {.hello = hello_of(PROTO_ROLE_MEMBER, 5, "rogue"),
+    enum proto_role role = channel == PEER_INVITATION ? PROTO_ROLE_INVITER : PROTO_ROLE_MEMBER;
+    struct peer_hello hello = {.hello = hello_of(role, 5, "rogue"),
                                .number = number,
                                .meant = node->self.number,
                                .channel = channel,
@@ -1011,6 +1012,26 @@ START_TEST(test_peers_dead_connections_do_not_fill_the_places)
     WAIT_FOR(rogue_is_cut(fds[3 * LIMIT_BUS_PEERS_MAX - 1])); /* it says nothing any more */
     ck_assert(are_connected(0, 1));
     for (unsigned i = 0; i < 3 * LIMIT_BUS_PEERS_MAX; i++)
+        close(fds[i]);
+    finish();
+}
+END_TEST
+
+/* It takes nothing to greet as one who invites: members must find places all the same. */
+START_TEST(test_peers_inviters_do_not_fill_the_places)
+{
+    int fds[2 * LIMIT_BUS_PEERS_MAX];
+    start(1);
+    for (unsigned i = 0; i < 2 * LIMIT_BUS_PEERS_MAX; i++) {
+        fds[i] = rogue_connect(nodes[0].port);
+        rogue_greet(fds[i], FIRST_NUMBER + 60 + i % 90, PEER_INVITATION, &nodes[0]);
+        turn_for(1);
+    }
+    node_list(&nodes[1], 2);
+    node_open(&nodes[1]);
+    WAIT_FOR(is_connected(1, 0));
+    ck_assert(!rogue_is_cut(fds[0]));
+    for (unsigned i = 0; i < 2 * LIMIT_BUS_PEERS_MAX; i++)
         close(fds[i]);
     finish();
 }
@@ -1112,5 +1133,6 @@ UNIT_MAIN("peers", test_peers_messages_arrive_in_order_both_ways,
           test_peers_invitation_that_is_refused_or_swallowed_says_why,
           test_peers_members_are_accepted_in_a_callback_of_the_invitation,
           test_peers_dead_connections_do_not_fill_the_places,
+          test_peers_inviters_do_not_fill_the_places,
           test_peers_nonsense_of_a_member_reaches_nobody, test_peers_address_in_use_is_named,
           test_peers_empty_host_listens_everywhere_and_ipv6_is_understood)
