@@ -154,4 +154,7 @@ void bus_refuse(struct bus_server *server, const struct bus_route *route, uint16
 /* Closes the connections on_hello gave this number, in a later turn: no request comes from them any
  * more. May be called anywhere. */
 void bus_server_drop(struct bus_server *server, uint32_t peer);
+/* When the last bytes came over a connection on_hello gave this number; 0: there is none, or none
+ * that is read now. */
+uint64_t bus_server_heard_ms(const struct bus_server *server, uint32_t peer);
 struct bus_server_counters bus_server_counters(const struct bus_server *server);

@@ -162,6 +162,18 @@ void bus_server_drop(struct bus_server *server, uint32_t peer)
             bus_stream_give_up(server->links[i].stream);
 }
 
+uint64_t bus_server_heard_ms(const struct bus_server *server, uint32_t peer)
+{
+    uint64_t newest_ms = 0;
+    for (unsigned i = 0; i < LIMIT_BUS_PEERS_MAX; i++) {
+        const struct link *link = &server->links[i];
+        uint64_t heard_ms =
+            link->is_greeted && link->peer == peer ? bus_stream_heard_ms(link->stream) : 0;
+        newest_ms = heard_ms > newest_ms ? heard_ms : newest_ms;
+    }
+    return newest_ms;
+}
+
 static bool server_has_links(const struct bus_server *server)
 {
     for (unsigned i = 0; i < LIMIT_BUS_PEERS_MAX; i++)

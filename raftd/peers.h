@@ -5,7 +5,9 @@
  * to each: `control` for what must never wait (votes, heartbeats, replies), `bulk` for entries and
  * snapshots. Nothing blocks: what finds no connection or no room is dropped, and the core sends
  * again by itself. Connections are greeted (proto/peer.h): another cluster, another member than the
- * one meant (a wiped disk, an exchanged address) or another version is refused with the reason.
+ * one meant (a wiped disk, an exchanged address) or another version is refused with the reason. So
+ * is a second process that says it is a member, at another address, while the first is heard: a
+ * copy of its disk, whose votes and acknowledgements would be taken for the member's own.
  *
  * Who greets as a member of this cluster and is not known as one is a guest, and dialled back at
  * the address it told: a node that is new, or lags behind, must be able to answer its leader. So is
@@ -27,6 +29,7 @@
 #define PEERS_SILENCE_MS_MAX 1000u       /* from a PING to hanging up */
 #define PEERS_BULK_SILENCE_MS_MAX 10000u /* `bulk` alone: an answer may stand behind megabytes */
 #define PEERS_GUEST_MS_MAX 10000u
+#define PEERS_COPY_MS 1000u    /* heard so lately, a member is still there: it pings oftener */
 #define PEERS_INVITERS_MAX 8u  /* at once; anyone can be one, so they must not take all places */
 #define PEERS_ABSENCE_MS 5000u /* until the log says why a member cannot be reached */
 #define PEERS_ADDRESS_MS 2000u /* an address is tried for so long before the other one is */

@@ -88,6 +88,24 @@ static struct caller *caller_place(struct peers *peers, const struct peer_hello 
     return free_place;
 }
 
+/* A restarted member has another epoch too, but its connections ended with it; and two cannot
+ * listen at one address. */
+static int check_copy(const struct peers *peers, const struct caller *caller,
+                      const struct peer_hello *hello, struct error *error)
+{
+    uint64_t heard_ms =
+        caller->links_count
+            ? bus_server_heard_ms(peers->server, (uint32_t)(caller - peers->callers))
+            : 0;
+    if (!heard_ms || loop_now_ms(peers->options.loop) - heard_ms > PEERS_COPY_MS ||
+        hello->hello.boot_epoch == caller->boot_epoch ||
+        !strcmp(hello->raft_address, caller->raft_address))
+        return 0;
+    return error_set(error, -EPROTO,
+                     "%s runs at %s already: stop the one at %s, its disk is a copy",
+                     hello->hello.node_id, caller->raft_address, hello->raft_address);
+}
+
 static int on_hello(void *context, struct wire_reader *body, uint32_t *ret_peer,
                     struct buffer *welcome, struct error *error)
 {
@@ -103,9 +121,14 @@ static int on_hello(void *context, struct wire_reader *body, uint32_t *ret_peer,
         return error_set(error, -EBUSY, "too many callers");
     uint32_t place = (uint32_t)(caller - peers->callers);
     bool is_member = hello.channel != PEER_INVITATION;
+    code = is_member ? check_copy(peers, caller, &hello, error) : 0;
+    if (code)
+        return code;
     if (is_member) /* an older connection of this kind is dead, or says old things */
         bus_server_drop(peers->server, place);
     caller->links_count++;
+    caller->boot_epoch = hello.hello.boot_epoch;
+    memcpy(caller->raft_address, hello.raft_address, sizeof(caller->raft_address));
     *ret_peer = place;
     peers_hello(peers, is_member ? hello.channel : PEER_CONTROL, hello.number, welcome);
     if (!is_member)

@@ -55,6 +55,8 @@ struct caller {
     uint64_t number;
     enum peer_channel channel;
     uint32_t links_count; /* 0: the place is free */
+    uint64_t boot_epoch;  /* of the process, and where it says it is: as it greeted last */
+    char raft_address[LIMIT_ADDRESS_BYTES_MAX];
 };
 
 /* ---- a stranger ---- */

@@ -726,6 +726,27 @@ START_TEST(test_peers_namesake_and_oneself_are_refused)
 }
 END_TEST
 
+/* A copy of a member's disk, started beside it: only one of the two is the member. */
+START_TEST(test_peers_copied_disk_is_refused_while_the_member_is_there)
+{
+    catch_log();
+    start(2);
+    nodes[2].self = nodes[1].self;
+    node_list(&nodes[2], 2);
+    snprintf(nodes[2].members.servers[1].raft_address, LIMIT_ADDRESS_BYTES_MAX, "127.0.0.1:%u",
+             nodes[2].port);
+    node_open(&nodes[2]);
+    turn_for(3000);
+    ck_assert(!is_connected(2, 0));
+    ck_assert(are_connected(0, 1));
+    ck_assert_uint_eq(nodes[0].lost + nodes[1].lost, 0);
+    ck_assert_uint_ge(logged("its disk is a copy"), 1);
+    node_close(&nodes[1]);
+    WAIT_FOR(are_connected(0, 2)); /* the member is gone: its disk has moved */
+    finish();
+}
+END_TEST
+
 /* Another identity: those who greeted the old one have to greet anew. */
 START_TEST(test_peers_callers_of_an_old_identity_are_dropped)
 {
@@ -1125,6 +1146,7 @@ UNIT_MAIN("peers", test_peers_messages_arrive_in_order_both_ways,
           test_peers_members_that_start_late_are_found, test_peers_partition_is_noticed_and_heals,
           test_peers_other_cluster_is_refused_with_the_reason_once,
           test_peers_exchanged_disk_is_refused, test_peers_namesake_and_oneself_are_refused,
+          test_peers_copied_disk_is_refused_while_the_member_is_there,
           test_peers_callers_of_an_old_identity_are_dropped, test_peers_guest_is_answered,
           test_peers_guest_that_left_is_forgotten, test_peers_moved_member_is_followed,
           test_peers_member_that_says_a_wrong_address_is_found_again,
