@@ -90,10 +90,25 @@ static void consensus_append_noop(struct consensus *consensus, const struct raft
         log_append(consensus->log, append->term, ENTRY_NOOP, NULL, 0);
 }
 
-static void consensus_log_role(const struct consensus *consensus)
+/* Who is cut off, or was removed and not told, stands again and again: that is said once. */
+static bool consensus_is_still_unled(struct consensus *consensus)
+{
+    const struct raft *raft = &consensus->raft;
+    bool is_unled =
+        !raft->leader && (raft->role == RAFT_FOLLOWER || raft->role == RAFT_PRE_CANDIDATE);
+    if (is_unled && consensus->unled_term && consensus->unled_term == raft->hard_state.term)
+        return true;
+    consensus->unled_term =
+        is_unled && raft->role == RAFT_PRE_CANDIDATE ? raft->hard_state.term : 0;
+    return false;
+}
+
+static void consensus_log_role(struct consensus *consensus)
 {
     static const char *const names[] = {"", "follower", "candidate", "leader", "pre_candidate"};
     const struct raft *raft = &consensus->raft;
+    if (consensus_is_still_unled(consensus))
+        return;
     const struct raft_server *leader = membership_server(&consensus->membership, raft->leader);
     logger_info("role", "role=%s term=%llu leader=%s", names[raft->role],
                 (unsigned long long)raft->hard_state.term, leader ? leader->id : "\"\"");

@@ -26,6 +26,8 @@ struct consensus {
     bool members_changed;
     bool is_deciding; /* an update is being taken apart: no other step may begin */
     uint64_t persisted_index, persisted_term; /* told meanwhile; 0: nothing */
+    uint64_t
+        unled_term; /* the log says that this node stands and hears no leader; 0: it does not */
 };
 
 void consensus_step(struct consensus *consensus, struct raft_event event);
