@@ -28,7 +28,7 @@ const struct config_key config_keys[] = {
     {"raft_advertise_addr", KIND_ADDRESS, AT(raft_advertise_address), NULL, 0, 0,
      "what other nodes are told (default: raft_addr)"},
     {"http_advertise_addr", KIND_ADDRESS, AT(http_advertise_address), NULL, 0, 0,
-     "what redirects show (default: http_addr, with raft_addr's host if it has none)"},
+     "what redirects show (default: http_addr, with raft_addr's host if it names none)"},
     {"election_timeout", KIND_DURATION, AT(election_timeout_ms), "1s", 50, 600000,
      "silence of the leader before an election"},
     {"heartbeat_interval", KIND_DURATION, AT(heartbeat_interval_ms), "100ms", 10, 60000,
@@ -243,15 +243,21 @@ static void config_set_defaults(struct config *config)
     }
 }
 
+/* It can be listened at, but to others it is no place: every machine takes it for itself. */
+static bool is_everywhere(const struct config_address *address)
+{
+    return !address->host[0] || !strcmp(address->host, "0.0.0.0") || !strcmp(address->host, "::");
+}
+
 static void config_derive(struct config *config)
 {
     if (!config->raft_advertise_address.port)
         config->raft_advertise_address = config->raft_address;
-    if (!config->raft_advertise_address.host[0])
+    if (is_everywhere(&config->raft_advertise_address))
         strcpy(config->raft_advertise_address.host, "127.0.0.1");
     if (!config->http_advertise_address.port)
         config->http_advertise_address = config->http_address;
-    if (!config->http_advertise_address.host[0])
+    if (is_everywhere(&config->http_advertise_address))
         strcpy(config->http_advertise_address.host, config->raft_advertise_address.host);
 }
 

@@ -21,8 +21,8 @@ struct config {
     struct config_address raft_address;
     struct config_address http_address;
     struct config_address raft_advertise_address; /* derived from raft_address if not given */
-    struct config_address
-        http_advertise_address; /* derived: http_address, its host from raft's if empty */
+    struct config_address http_advertise_address; /* derived: http_address, its host from raft's if
+                                                     that is every address */
     bool bootstrap;
     uint64_t barrier_timeout_ms;
     uint64_t election_timeout_ms;

@@ -65,6 +65,24 @@ START_TEST(test_config_defaults_are_the_documented_ones)
 }
 END_TEST
 
+/* Where a node listens everywhere, others are told a place they can come to. */
+START_TEST(test_config_every_address_is_not_advertised)
+{
+    static const char *const everywhere[] = {":8081", "0.0.0.0:8081", "[::]:8081"};
+    char address[300];
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_int_eq(LOAD("--raft-addr", "10.0.0.1:7001", "--http-addr", everywhere[i]), 0);
+        config_address_format(&config.http_advertise_address, address, sizeof(address));
+        ck_assert_str_eq(address, "10.0.0.1:8081");
+    }
+    ck_assert_int_eq(LOAD("--raft-addr", "0.0.0.0:7001"), 0);
+    config_address_format(&config.raft_address, address, sizeof(address));
+    ck_assert_str_eq(address, "0.0.0.0:7001");
+    config_address_format(&config.raft_advertise_address, address, sizeof(address));
+    ck_assert_str_eq(address, "127.0.0.1:7001");
+}
+END_TEST
+
 START_TEST(test_config_flags_win_over_file_wins_over_defaults)
 {
     const char *path = write_yaml("node_id: a\nbarrier_timeout: 5s # comment\nhttp_addr: ':9000'\n"
@@ -196,6 +214,7 @@ START_TEST(test_config_seeds_from_environment_lose_to_the_flag)
 END_TEST
 
 UNIT_MAIN("config", test_config_defaults_are_the_documented_ones,
+          test_config_every_address_is_not_advertised,
           test_config_flags_win_over_file_wins_over_defaults,
           test_config_bootstrap_takes_its_value_behind_equals_only,
           test_config_bad_yaml_names_line_key_and_what_is_allowed,
