@@ -27,6 +27,12 @@ struct changes {
     bool has_news;          /* they may differ from it */
 };
 
+static bool is_committed(const struct changes *changes)
+{
+    const struct raft *raft = consensus_raft(changes->options.consensus);
+    return raft->configuration.index <= raft->commit_index;
+}
+
 /* ---- answers ---- */
 
 __attribute__((format(printf, 4, 5))) static void changes_answer(struct changes *changes,
@@ -65,6 +71,13 @@ static void changes_on_deadline(void *context)
         changes_end(changes, PROTO_STATUS_BUSY, "another change of the cluster is not through yet");
 }
 
+/* A JOIN that only waits for its learner: that may take long, or for ever. */
+static bool is_waiting_for_learner(const struct changes *changes)
+{
+    return changes->stage == STAGE_PROPOSED && changes->kind == CHANGE_JOIN &&
+           is_committed(changes);
+}
+
 /* True: this call is the change under way now. Else it is answered. */
 static bool changes_begin(struct changes *changes, const struct bus_route *route,
                           enum change_kind kind, uint64_t ms_max)
@@ -74,6 +87,9 @@ static bool changes_begin(struct changes *changes, const struct bus_route *route
         changes_answer(changes, route, PROTO_STATUS_NOT_LEADER, "this node does not lead");
         return false;
     }
+    if (kind != CHANGE_JOIN && is_waiting_for_learner(changes))
+        changes_end(changes, PROTO_STATUS_UNKNOWN,
+                    "%s learns, and another change came before it was a voter", changes->server.id);
     if (changes->stage != STAGE_IDLE || raft->transfer_to) {
         changes_answer(changes, route, PROTO_STATUS_BUSY,
                        "another change of the cluster is under way");
@@ -103,12 +119,6 @@ static uint32_t place_of_number(const struct membership *membership, uint64_t nu
     while (place < membership->count && membership->numbers[place] != number)
         place++;
     return place;
-}
-
-static bool is_committed(const struct changes *changes)
-{
-    const struct raft *raft = consensus_raft(changes->options.consensus);
-    return raft->configuration.index <= raft->commit_index;
 }
 
 /* ---- joining ---- */

@@ -9,7 +9,9 @@
  *   TRANSFER                                     PROPOSED -> another leads: answered
  *
  * A call whose change was proposed when leadership was lost, or is not through at its deadline, is
- * unknown; before that, nothing was done. Learners are made voters whoever asked for them. */
+ * unknown; before that, nothing was done. So is a JOIN that waits for its learner when REMOVE or
+ * TRANSFER comes, for which it makes way: the node may be gone for good. Learners are made voters
+ * whoever asked for them. */
 #pragma once
 
 #include "bus.h"

@@ -100,6 +100,34 @@ START_TEST(test_members_one_removed_while_it_was_cut_off_disrupts_nobody)
 }
 END_TEST
 
+static bool is_learning(struct cluster *cluster)
+{
+    return strstr(session_do(&cluster->session, 0, "GET", "/raft/config", NULL, 0, NULL).body,
+                  "staging");
+}
+
+/* A join waits up to a minute for its node; that must not keep the cluster from being changed. */
+START_TEST(test_members_one_that_dies_while_it_joins_can_be_removed_at_once)
+{
+    static struct cluster cluster;
+    char output[512];
+    cluster_make(&cluster, &(struct cluster_options){.count = 3});
+    unsigned new = cluster_add(&cluster, NULL);
+    struct node *node = &cluster.nodes[new];
+    node_start(node);
+    (void)run_command(
+        output, sizeof(output),
+        "(curl -sL %s/join -d '{\"ID\":\"%s\",\"RaftAddr\":\"%s\"}' >/dev/null 2>&1 &)",
+        cluster.nodes[0].url, node->id, node->raft_address);
+    CLUSTER_WAIT(&cluster, is_learning(&cluster), SERVES_MS_MAX);
+    node_kill_all(node);
+    CLUSTER_WAIT(&cluster, cluster_post_id(&cluster, 0, "/remove", node->id).status == 200,
+                 SERVES_MS_MAX);
+    CLUSTER_WAIT(&cluster, cluster_has_voters(&cluster, 3), SERVES_MS_MAX);
+    cluster_free(&cluster);
+}
+END_TEST
+
 /* Each of three nodes replaced by a new one, as machines are: add, remove, add, ... */
 START_TEST(test_members_all_are_replaced_under_load)
 {
@@ -132,4 +160,5 @@ END_TEST
 
 UNIT_MAIN_WITHIN(120, "members", test_members_the_leader_is_removed,
                  test_members_one_removed_while_it_was_cut_off_disrupts_nobody,
+                 test_members_one_that_dies_while_it_joins_can_be_removed_at_once,
                  test_members_all_are_replaced_under_load)
