@@ -47,12 +47,27 @@ struct feed {
     struct feed_call calls[FEED_CALLS_MAX];
     unsigned calls_count;
     uint64_t down_since_ms;
+    uint64_t silent_since_ms; /* asked, and nothing was answered since; 0: nothing is owed */
     struct loop_timer ask_timer;
     struct buffer apply;
 };
 
 static void feed_ask(void *context);
 static void feed_empty_store(struct feed *feed);
+
+/* ---- whether it answers ---- */
+
+static void feed_on_asked(struct feed *feed)
+{
+    if (!feed->silent_since_ms)
+        feed->silent_since_ms = loop_now_ms(feed->options.loop);
+}
+
+static void feed_on_heard(struct feed *feed)
+{
+    bool is_owed = feed->asked || feed->calls_count > 0;
+    feed->silent_since_ms = is_owed ? loop_now_ms(feed->options.loop) : 0;
+}
 
 /* ---- storaged's position ---- */
 
@@ -112,6 +127,8 @@ static void feed_on_status(void *context, enum bus_end end, uint16_t type, struc
     struct feed *feed = context;
     struct store_status status;
     feed->asked = false;
+    if (end == BUS_REPLIED)
+        feed_on_heard(feed);
     if ((feed->state != FEED_ASKING && feed->state != FEED_FEEDING) || end == BUS_PEER_GONE)
         return;
     if (end != BUS_REPLIED || type != PROTO_STORE_STATUS_OK || store_status_decode(body, &status)) {
@@ -136,7 +153,9 @@ static void feed_ask(void *context)
     uint64_t deadline_ms = loop_now_ms(feed->options.loop) + ASK_MS_MAX;
     feed->asked =
         !bus_call(feed->client, PROTO_STORE_STATUS, NULL, deadline_ms, feed_on_status, feed);
-    if (!feed->asked)
+    if (feed->asked)
+        feed_on_asked(feed);
+    else
         loop_timer_set(feed->options.loop, &feed->ask_timer,
                        loop_now_ms(feed->options.loop) + BUSY_PAUSE_MS, feed_ask, feed);
 }
@@ -248,6 +267,8 @@ static void feed_on_reply(void *context, enum bus_end end, uint16_t type, struct
     uint16_t status = PROTO_STATUS_OK;
     place->feed = NULL;
     feed->calls_count--;
+    if (end == BUS_REPLIED)
+        feed_on_heard(feed);
     if (end == BUS_PEER_GONE)
         return; /* the edge is going down: feed_on_down follows */
     if (end == BUS_REPLIED && feed_on_applied(feed, &call, type, body, &status) &&
@@ -291,6 +312,7 @@ static bool feed_send(struct feed *feed, uint64_t commit_index)
         return false;
     }
     feed->calls_count++;
+    feed_on_asked(feed);
     feed->next_index += apply_count(&feed->apply);
     return true;
 }
@@ -341,6 +363,7 @@ static void feed_on_down(void *context)
     struct feed *feed = context;
     feed->state = FEED_DOWN;
     feed->asked = false;
+    feed->silent_since_ms = 0;
     feed->down_since_ms = loop_now_ms(feed->options.loop);
     loop_timer_cancel(feed->options.loop, &feed->ask_timer);
     logger_warning("storaged_away", "applied_index=%llu", (unsigned long long)feed->applied_index);
@@ -390,8 +413,10 @@ bool feed_is_up(const struct feed *feed)
 
 bool feed_is_hopeful(const struct feed *feed)
 {
-    return feed_is_up(feed) ||
-           loop_now_ms(feed->options.loop) - feed->down_since_ms < FEED_GRACE_MS;
+    uint64_t now_ms = loop_now_ms(feed->options.loop);
+    if (!feed_is_up(feed))
+        return now_ms - feed->down_since_ms < FEED_GRACE_MS;
+    return !feed->silent_since_ms || now_ms - feed->silent_since_ms < FEED_SILENCE_MS_MAX;
 }
 
 uint64_t feed_applied_index(const struct feed *feed)

@@ -21,6 +21,8 @@
 #define FEED_CALLS_MAX 4u /* APPLY in flight: storaged works on one while the others travel */
 #define FEED_GRACE_MS                                                                              \
     1000u /* an outage shorter than this is waited out; longer ones refuse proposals */
+#define FEED_SILENCE_MS_MAX                                                                        \
+    5000u /* and so is storaged that is there, but answers nothing for so long */
 #define FEED_APPLY_MS_MAX 60000u /* then the edge is asked anew */
 
 struct feed;
@@ -50,7 +52,8 @@ bool feed_hold(struct feed *feed);
 /* Asks storaged where it is, and goes on from there. */
 void feed_ask_anew(struct feed *feed);
 bool feed_is_up(const struct feed *feed);
-/* False once storaged has been away longer than FEED_GRACE_MS. */
+/* False once storaged has been away longer than FEED_GRACE_MS, or silent for FEED_SILENCE_MS_MAX.
+ */
 bool feed_is_hopeful(const struct feed *feed);
 uint64_t feed_applied_index(const struct feed *feed);
 uint64_t feed_durable_index(const struct feed *feed);

@@ -256,8 +256,8 @@ int raftd_open(struct raftd *raftd, struct error *error)
 
 /* ---- turns ---- */
 
-/* A leader whose storaged is away can answer nobody, and while it leads nobody else can. Its
- * successor hands on in its turn if it is no better off. */
+/* A leader whose storaged is away, or hangs, can answer nobody, and while it leads nobody else can.
+ * Its successor hands on in its turn if it is no better off. */
 static void hand_on_without_storaged(struct raftd *raftd)
 {
     uint64_t now_ms = loop_now_ms(raftd->loop);
@@ -268,7 +268,7 @@ static void hand_on_without_storaged(struct raftd *raftd)
     if (!successor || consensus_transfer(raftd->consensus, successor) != RAFT_DONE)
         return;
     raftd->hand_on_ms = now_ms + RAFTD_HAND_ON_MS;
-    logger_warning("leadership_handed_on", "reason=\"storaged is away\"");
+    logger_warning("leadership_handed_on", "reason=\"storaged is away, or does not answer\"");
 }
 
 void raftd_flush(struct raftd *raftd)

@@ -124,6 +124,22 @@ START_TEST(test_transfer_away_from_a_leader_without_storaged)
 }
 END_TEST
 
+START_TEST(test_transfer_away_from_a_leader_whose_storaged_hangs)
+{
+    static struct cluster cluster;
+    cluster_make(&cluster, &(struct cluster_options){.count = 3});
+    unsigned leader = cluster_wait_leader(&cluster, CLUSTER_NONE, SERVES_MS_MAX);
+    pid_t storaged = node_daemon_pid(&cluster.nodes[leader], "storaged");
+    ck_assert_int_eq(kill(storaged, SIGSTOP), 0);
+    CLUSTER_WAIT(&cluster, cluster_takes_a_write(&cluster, (leader + 1) % 3), CLUSTER_SETTLE_MS);
+    ck_assert_int_eq(kill(storaged, SIGCONT), 0);
+    CLUSTER_CHECK(&cluster, !leads(&cluster, leader));
+    cluster_wait_same(&cluster, CLUSTER_SETTLE_MS);
+    cluster_free(&cluster);
+}
+END_TEST
+
 UNIT_MAIN_WITHIN(120, "transfer", test_transfer_moves_leadership_without_an_election_timeout,
                  test_transfer_before_a_leader_that_is_told_to_stop_goes,
-                 test_transfer_away_from_a_leader_without_storaged)
+                 test_transfer_away_from_a_leader_without_storaged,
+                 test_transfer_away_from_a_leader_whose_storaged_hangs)
