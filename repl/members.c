@@ -133,8 +133,15 @@ int command_transfer(const struct invocation *invocation)
 
 enum probe { PROBE_OTHER, PROBE_SELF, PROBE_SILENT };
 
-/* Whether the server is the node that is to join. */
-static enum probe probe(const struct invocation *invocation, const char *server)
+static double number_of(const cJSON *object, const char *name)
+{
+    const cJSON *number = cJSON_GetObjectItemCaseSensitive(object, name);
+    return cJSON_IsNumber(number) ? number->valuedouble : 0;
+}
+
+/* Whether the server is the node that is to join; and how long its log is. */
+static enum probe probe(const struct invocation *invocation, const char *server,
+                        double *ret_log_index)
 {
     struct client *client = &invocation->session->client;
     struct url_servers one = {.count = 1};
@@ -147,25 +154,43 @@ static enum probe probe(const struct invocation *invocation, const char *server)
     cJSON *status =
         cJSON_ParseWithLength((const char *)client->answer.body.bytes, client->answer.body.length);
     bool is_self = word_is(&invocation->words[1], text_of(status, "node_id"));
+    *ret_log_index = number_of(status, "last_log_index");
     cJSON_Delete(status);
     return is_self ? PROBE_SELF : PROBE_OTHER;
 }
 
+/* Behind those whose logs are at least as long: `log_indexes` are the servers'. */
+static void insert_server(struct url_servers *servers, double *log_indexes, const char *url,
+                          double log_index)
+{
+    unsigned place = servers->count++;
+    for (; place > 0 && log_indexes[place - 1] < log_index; place--) {
+        memcpy(servers->urls[place], servers->urls[place - 1], sizeof(servers->urls[place]));
+        log_indexes[place] = log_indexes[place - 1];
+    }
+    strcpy(servers->urls[place], url);
+    log_indexes[place] = log_index;
+}
+
 /* The servers to ask: never the joining node itself, which leads a cluster of its own perhaps, and
- * would say that it is in it. Those that do not answer now stand last. */
+ * would say that it is in it. The longest log first: of new nodes that look for each other, all
+ * come to the cluster that some of them have made already, and none makes another. Those that do
+ * not answer now stand last. */
 static void find_servers(const struct invocation *invocation, struct url_servers *ret_servers)
 {
     const struct url_servers *all = &invocation->options->servers;
     enum probe probes[REPL_SERVERS_MAX];
+    double log_indexes[REPL_SERVERS_MAX], log_index = 0;
     ret_servers->count = 0;
     for (unsigned i = 0; i < all->count; i++) {
-        probes[i] = probe(invocation, all->urls[i]);
+        probes[i] = probe(invocation, all->urls[i], &log_index);
         if (probes[i] == PROBE_OTHER)
-            strcpy(ret_servers->urls[ret_servers->count++], all->urls[i]);
+            insert_server(ret_servers, log_indexes, all->urls[i], log_index);
     }
     for (unsigned i = 0; i < all->count; i++)
         if (probes[i] == PROBE_SILENT)
             strcpy(ret_servers->urls[ret_servers->count++], all->urls[i]);
+    invocation->session->client.preferred[0] = '\0'; /* in this order, whoever was probed last */
 }
 
 int command_join(const struct invocation *invocation)

@@ -112,6 +112,25 @@ START_TEST(test_seeds_never_merge_two_nodes_with_data)
 }
 END_TEST
 
+/* Two have found each other already when two more come. These must not make a second cluster, which
+ * the first could never take in. */
+START_TEST(test_seeds_late_nodes_join_the_cluster_that_is_there)
+{
+    static struct cluster cluster;
+    cluster_new(&cluster, &(struct cluster_options){.count = 4});
+    write_seeds(&cluster, 4);
+    for (unsigned i = 0; i < 2; i++)
+        node_launch(&cluster.nodes[i]);
+    CLUSTER_WAIT(&cluster, members_of(&cluster.pages, 0).voters == 2, CLUSTER_SETTLE_MS);
+    for (unsigned i = 2; i < 4; i++)
+        node_launch(&cluster.nodes[i]);
+    expect_one_cluster(&cluster, 4);
+    expect_writes_everywhere(&cluster);
+    cluster_free(&cluster);
+}
+END_TEST
+
 UNIT_MAIN_WITHIN(120, "seeds", test_seeds_three_fresh_nodes_at_once_become_one_cluster,
+                 test_seeds_late_nodes_join_the_cluster_that_is_there,
                  test_seeds_fresh_nodes_join_the_one_with_data,
                  test_seeds_never_merge_two_nodes_with_data)
