@@ -1,12 +1,15 @@
+/* clang-format off */
 /* Figures of the store alone, with a worker thread that writes the checkpoints as storaged's does:
  *
- *   measure_store overwrite          1 M overwrites of 10,000 keys: the file's growth
- *   measure_store churn [KEYS]       10 rounds of put and delete of KEYS (1 M): growth, leaks
- *   measure_store stall [MIB]        random overwrites of MIB (1024) of data: how long one entry,
- * or one step of a checkpoint, keeps the loop measure_store open KEYS          fills conure.db and
- * leaves it as kill -9 would; then measure_store reopen             says how long opening takes
+ *   measure_store overwrite      1 M overwrites of 10,000 keys: the file's growth
+ *   measure_store churn [KEYS]   10 rounds of put and delete of KEYS (1 M): growth, leaks
+ *   measure_store stall [MIB]    random overwrites of MIB (1024) of data: how long one entry, or one step of a checkpoint, keeps the loop
+ *   measure_store gets           random gets with 1 M and with 10 M keys
+ *   measure_store open KEYS      fills conure.db and leaves it as kill -9 would; then
+ *   measure_store reopen         says how long opening takes
  *
  * Works in the current folder, on conure.db. */
+/* clang-format on */
 #include "clock.h"
 #include "file.h"
 #include "message.h"
@@ -162,12 +165,19 @@ static void consider_checkpoint(bool force)
     note(step, began);
 }
 
-static void apply(enum command_operation operation, uint64_t number)
+#define KEY_BYTES 16u
+
+static void make_key(uint8_t key[KEY_BYTES], uint64_t number)
 {
-    uint8_t key[16] = {0}, bytes[256];
-    struct command_result result;
     wire_store_u64(key, number * 0x9e3779b97f4a7c15ull);
     wire_store_u64(key + 8, number);
+}
+
+static void apply(enum command_operation operation, uint64_t number)
+{
+    uint8_t key[KEY_BYTES], bytes[256];
+    struct command_result result;
+    make_key(key, number);
     struct command command = {.operation = operation,
                               .key = key,
                               .key_bytes = sizeof(key),
@@ -264,6 +274,26 @@ static void measure_overwrite(void)
     print_stalls();
 }
 
+/* Random gets while the store grows tenfold: a level more, and more that no cache holds. */
+static void measure_gets(uint64_t keys)
+{
+    uint8_t key[KEY_BYTES];
+    struct tree_record record;
+    fill(keys);
+    printf("%llu keys: ns of a get:", (unsigned long long)keys);
+    for (unsigned round = 0; round < 6; round++) {
+        uint64_t began_us = clock_monotonic_us();
+        for (unsigned i = 0; i < 1000000; i++) {
+            make_key(key, random_next() % keys);
+            if (store_get(store, (struct node_bytes){key, KEY_BYTES}, &record))
+                exit(EXIT_FAILURE);
+        }
+        if (round > 0) /* the first checks the pages */
+            printf(" %llu", (unsigned long long)(clock_monotonic_us() - began_us) / 1000);
+    }
+    printf("\n");
+}
+
 static void measure_churn(uint64_t keys)
 {
     double first = 0;
@@ -348,7 +378,10 @@ int main(int argc, char **argv)
         measure_churn(number ? number : 1000000);
     else if (!strcmp(what, "stall"))
         measure_stall(number ? number : 1024);
-    else if (!strcmp(what, "open"))
+    else if (!strcmp(what, "gets")) {
+        measure_gets(1000000);
+        measure_gets(10000000);
+    } else if (!strcmp(what, "open"))
         fill(number);
     return EXIT_SUCCESS; /* without closing: as kill -9 */
 }
