@@ -4,7 +4,6 @@
 #include "lib/client.h"
 #include "lib/load.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,19 +18,10 @@ static bool node_takes_a_write(const struct node *node)
     return status == 200;
 }
 
-static bool runs_under_new_pid(const struct node *node, const char *daemon, pid_t old)
-{
-    pid_t pid = node_daemon_pid(node, daemon);
-    return pid > 0 && pid != old;
-}
-
 /* The next kill only when the node serves again, and that daemon runs under a new pid. */
-static void kill_daemon(struct node *node, const char *daemon)
+static void kill_daemon(const struct node *node, const char *daemon)
 {
-    pid_t pid = 0;
-    NODE_WAIT(node, (pid = node_daemon_pid(node, daemon)) > 0, 10000);
-    ck_assert_int_eq(kill(pid, SIGKILL), 0);
-    NODE_WAIT(node, runs_under_new_pid(node, daemon, pid), 15000);
+    node_kill_daemon(node, daemon);
     NODE_WAIT(node, node_takes_a_write(node), 10000);
 }
 

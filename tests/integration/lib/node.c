@@ -237,6 +237,20 @@ void node_start(struct node *node)
     }
 }
 
+static bool runs_under_new_pid(const struct node *node, const char *daemon, pid_t old)
+{
+    pid_t pid = node_daemon_pid(node, daemon);
+    return pid > 0 && pid != old;
+}
+
+void node_kill_daemon(const struct node *node, const char *daemon)
+{
+    pid_t pid = 0;
+    NODE_WAIT(node, (pid = node_daemon_pid(node, daemon)) > 0, 10000);
+    ck_assert_int_eq(kill(pid, SIGKILL), 0);
+    NODE_WAIT(node, runs_under_new_pid(node, daemon, pid), 15000);
+}
+
 int node_launch_command(const struct node *node, const char *words, char *ret_output,
                         unsigned output_bytes)
 {

@@ -86,6 +86,8 @@ bool node_has_ended(struct node *node);
 bool node_is_ready(const struct node *node);
 /* Pid of a daemon as the launcher's status says, 0 if it has none now. */
 pid_t node_daemon_pid(const struct node *node, const char *daemon);
+/* kill -9 of one daemon; waits until it runs again, under another pid. */
+void node_kill_daemon(const struct node *node, const char *daemon);
 /* Runs `conure-launch --config ... WORDS`, output in *ret_output (caller's, of output_bytes);
  * returns its exit code. */
 int node_launch_command(const struct node *node, const char *words, char *ret_output,
