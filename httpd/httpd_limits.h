@@ -13,6 +13,13 @@
  * an answer's head with the longest Location. Past it libmicrohttpd itself says 414 or 431. */
 #define HTTPD_CONNECTION_BYTES_MAX (LIMIT_HTTP_HEADER_BYTES_MAX + (16u << 10))
 
+/* How long a client may take: to the end of its head from the end of its first line (before that a
+ * connection is idle: LIMIT_HTTP_IDLE_MS_MAX from its beginning, or its last answer); for a body,
+ * and per byte of it. Later: 408, if there is a request, and the connection ends. */
+#define HTTPD_HEAD_MS_MAX 10000u
+#define HTTPD_BODY_MS_MAX 20000u
+#define HTTPD_BODY_BYTES_PER_S_MIN (16u << 10)
+
 /* Descriptors kept free for all that is no client (edges, logs, lingering ends). If the process may
  * open fewer than this and LIMIT_HTTP_CONNECTIONS_MAX together, the connection cap sinks. */
 #define HTTPD_SPARE_FDS 256u

@@ -8,6 +8,7 @@
 #include "server.h"
 
 #include "clock.h"
+#include "deadlines.h"
 #include "lingerers.h"
 #include "logger.h"
 #include "request.h"
@@ -15,6 +16,7 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +30,9 @@ struct connection {
     uint64_t idle_since_ms;
     bool busy;       /* between a target and the end of its answer */
     bool has_served; /* at least one request */
-    bool shut;       /* told to end, in the drain */
+    bool shut;       /* told to end: in the drain, or by its deadline */
+    struct deadline deadline;
+    uint64_t body_begun_ms, body_bytes;
     struct request request;
 };
 
@@ -41,6 +45,7 @@ struct server {
     struct loop_timer timer;
     struct lingerers *lingerers;
     struct connection_list connections;
+    struct deadlines deadlines;
     unsigned connections_count, connections_max;
     bool wanted; /* MHD_run has something to do */
     bool held;   /* and must not, yet */
@@ -63,6 +68,8 @@ static void connection_open(struct server *server, struct MHD_Connection *mhd, v
     connection->request.mhd = mhd;
     connection->request.fd = info->connect_fd;
     TAILQ_INSERT_TAIL(&server->connections, connection, link);
+    deadline_add(&server->deadlines, &connection->deadline);
+    deadline_set(&server->deadlines, &connection->deadline, LIMIT_HTTP_IDLE_MS_MAX);
     server->connections_count++;
     *context = connection;
 }
@@ -75,6 +82,7 @@ static void connection_close(struct connection *connection)
     if (server->connections_count-- == server->connections_max)
         server_wake(server); /* listens again, but only once it runs */
     TAILQ_REMOVE(&server->connections, connection, link);
+    deadline_remove(&server->deadlines, &connection->deadline);
     request_free(&connection->request);
     free(connection);
 }
@@ -88,6 +96,44 @@ static void server_on_connection(void *context, struct MHD_Connection *mhd, void
         connection_close(*socket_context);
 }
 
+/* ---- deadlines ---- */
+
+/* libmicrohttpd's own timeout begins anew with each byte: a trickle would hold a connection for
+ * ever. */
+static void server_on_deadline(void *context, struct deadline *deadline)
+{
+    struct connection *connection =
+        (struct connection *)(void *)((char *)deadline - offsetof(struct connection, deadline));
+    struct problem problem;
+    if (connection->busy) {
+        problem_set(&problem, MHD_HTTP_REQUEST_TIMEOUT, "the request did not come in time: %s",
+                    connection->request.state == REQUEST_HEAD ? "its head" : "its body");
+        request_refuse_raw(&connection->request, &problem);
+        connection->request.linger = false;
+    }
+    connection->shut = true;
+    (void)shutdown(connection->request.fd, SHUT_RD);
+    server_wake(context);
+}
+
+static void connection_set_deadline(struct connection *connection, uint64_t wait_ms)
+{
+    deadline_set(&connection->server->deadlines, &connection->deadline, wait_ms);
+}
+
+/* A body may take longer the more of it there is. */
+static void connection_on_body(struct connection *connection, size_t bytes)
+{
+    uint64_t now_ms = loop_now_ms(connection->server->httpd->loop);
+    if (!connection->body_begun_ms)
+        connection->body_begun_ms = now_ms;
+    connection->body_bytes += bytes;
+    uint64_t whole_ms =
+        HTTPD_BODY_MS_MAX + connection->body_bytes * 1000 / HTTPD_BODY_BYTES_PER_S_MIN;
+    uint64_t lasted_ms = now_ms - connection->body_begun_ms;
+    connection_set_deadline(connection, whole_ms > lasted_ms ? whole_ms - lasted_ms : 0);
+}
+
 /* ---- requests ---- */
 
 static void *server_on_target(void *context, const char *target, struct MHD_Connection *mhd)
@@ -97,6 +143,8 @@ static void *server_on_target(void *context, const char *target, struct MHD_Conn
     struct connection *connection = info->socket_context;
     (void)context;
     connection->busy = true;
+    connection->body_begun_ms = connection->body_bytes = 0;
+    connection_set_deadline(connection, HTTPD_HEAD_MS_MAX);
     request_begin(&connection->request, target ? target : "");
     return connection;
 }
@@ -107,15 +155,18 @@ static enum MHD_Result server_on_access(void *context, struct MHD_Connection *mh
 {
     struct connection *connection = *request_context;
     (void)context, (void)mhd, (void)url;
-    if (!connection)
+    if (!connection || connection->shut)
         return MHD_NO;
     bool goes_on;
     if (connection->request.state == REQUEST_HEAD) {
         goes_on = request_on_head(&connection->request, method, version);
+        connection_on_body(connection, 0);
     } else if (*upload_bytes) {
         goes_on = request_on_body(&connection->request, upload, *upload_bytes);
+        connection_on_body(connection, *upload_bytes);
         *upload_bytes = 0;
     } else {
+        connection_set_deadline(connection, UINT64_MAX);
         goes_on = request_on_whole(&connection->request);
     }
     return goes_on ? MHD_YES : MHD_NO;
@@ -132,6 +183,7 @@ static void server_on_completed(void *context, struct MHD_Connection *mhd, void 
     connection->busy = false;
     connection->has_served = true;
     connection->idle_since_ms = loop_now_ms(connection->server->httpd->loop);
+    connection_set_deadline(connection, LIMIT_HTTP_IDLE_MS_MAX);
     *request_context = NULL;
 }
 
@@ -324,10 +376,11 @@ static struct MHD_Daemon *server_start(struct server *server, int listen_fd)
 {
     unsigned flags = MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME;
     return MHD_start_daemon(
-        flags, 0, NULL, NULL, server_on_access, server,       /* */
-        MHD_OPTION_EXTERNAL_LOGGER, server_on_log, server,    /* first, as it asks */
-        MHD_OPTION_LISTEN_SOCKET, listen_fd,                  /* */
-        MHD_OPTION_CONNECTION_LIMIT, server->connections_max, /* */
+        flags, 0, NULL, NULL, server_on_access, server,                      /* */
+        MHD_OPTION_EXTERNAL_LOGGER, server_on_log, server,                   /* first, as it asks */
+        MHD_OPTION_LISTEN_SOCKET, listen_fd,                                 /* */
+        MHD_OPTION_CONNECTION_LIMIT, server->connections_max,                /* */
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, server->connections_max / 4 * 3, /* */
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTPD_CONNECTION_BYTES_MAX,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)LIMIT_HTTP_IDLE_MS_MAX / 1000u, /* */
         MHD_OPTION_NOTIFY_CONNECTION, server_on_connection, server,              /* */
@@ -357,6 +410,7 @@ int server_new(struct server **ret_server, struct httpd *httpd, int listen_fd, s
     server->httpd = httpd;
     server->connections_max = connections_max;
     TAILQ_INIT(&server->connections);
+    deadlines_init(&server->deadlines, httpd->loop, server_on_deadline, server);
     server->lingerers = lingerers_new(httpd->loop);
     server->daemon = server_start(server, listen_fd);
     code = server->daemon ? server_watch(server) : -EINVAL;
@@ -385,6 +439,7 @@ void server_free(struct server *server)
         (void)MHD_quiesce_daemon(server->daemon); /* the listening socket stays the caller's */
         MHD_stop_daemon(server->daemon);
     }
+    deadlines_finish(&server->deadlines);
     lingerers_free(server->lingerers);
     free(server);
 }

@@ -1,0 +1,205 @@
+/* Thousands of connections that send a byte now and then (heads, bodies) or nothing: those who
+ * behave do not notice, the daemon's memory and descriptors stay bounded, and all of them are
+ * dropped at their deadlines. */
+#include "../unit/unit.h"
+
+#include "lib/client.h"
+#include "lib/node.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SLOW_COUNT 2000u
+#define TRICKLE_MS 1000u
+/* head 10 s, body 20 s, idle 60 s (httpd_limits.h); and what a busy machine takes. */
+#define HEAD_GONE_MS 15000u
+#define BODY_GONE_MS 26000u
+#define IDLE_GONE_MS 70000u
+#define HONEST_MS 5000u
+#define HONEST_MAX 20000u
+#define RSS_KIB_MAX (128u << 10)
+/* Twice, and what is noise where a request takes a fraction of a millisecond. */
+#define P99_FACTOR_MAX 2.0
+#define P99_NOISE_MS 5.0
+
+enum slow_kind { SLOW_HEAD, SLOW_BODY, SLOW_IDLE, SLOW_LINE, SLOW_KINDS };
+
+static const struct {
+    const char *begin; /* sent at once */
+    char trickle;      /* sent now and then; 0: nothing */
+    unsigned gone_ms;
+} kinds[SLOW_KINDS] = {
+    [SLOW_HEAD] = {"GET /livez HTTP/1.1\r\nX-Slow: ", 'x', HEAD_GONE_MS},
+    [SLOW_BODY] = {"PUT /kv/slow HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n", 'x',
+                   BODY_GONE_MS},
+    [SLOW_IDLE] = {"", 0, IDLE_GONE_MS},
+    [SLOW_LINE] = {"GET /livez?", 'x', IDLE_GONE_MS},
+};
+
+static struct node node;
+static int slow[SLOW_COUNT]; /* -1: gone */
+static uint64_t opened_ms;
+
+/* ---- the slow ones ---- */
+
+static int slow_open(enum slow_kind kind)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons(node.http_port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    size_t length = strlen(kinds[kind].begin);
+    ck_assert_int_eq(send(fd, kinds[kind].begin, length, MSG_NOSIGNAL), (ssize_t)length);
+    return fd;
+}
+
+/* The server has closed it, perhaps behind an answer. */
+static bool slow_is_gone(int fd)
+{
+    char bytes[4096];
+    for (;;) {
+        ssize_t got = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+            return true;
+        if (got < 0)
+            return false;
+    }
+}
+
+/* One byte more of each; returns how many are left. */
+static unsigned slow_step(void)
+{
+    unsigned left = 0;
+    uint64_t lasted_ms = now_ms() - opened_ms;
+    for (unsigned i = 0; i < SLOW_COUNT; i++) {
+        unsigned kind = i % SLOW_KINDS;
+        if (slow[i] < 0)
+            continue;
+        if (kinds[kind].trickle)
+            (void)send(slow[i], &kinds[kind].trickle, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (slow_is_gone(slow[i])) {
+            close(slow[i]);
+            slow[i] = -1;
+            continue;
+        }
+        ck_assert_msg(lasted_ms < kinds[kind].gone_ms, "kind %u is there after %llu ms", kind,
+                      (unsigned long long)lasted_ms);
+        left++;
+    }
+    return left;
+}
+
+/* ---- those who behave ---- */
+
+static int compare_us(const void *a, const void *b)
+{
+    const double *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+static double now_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
+}
+
+/* p99 in milliseconds of reads over HONEST_MS, while the slow ones go on. */
+static double honest_p99_ms(struct client *client)
+{
+    static double us[HONEST_MAX];
+    unsigned count = 0;
+    uint64_t until_ms = now_ms() + HONEST_MS, step_ms = now_ms();
+    while (now_ms() < until_ms && count < HONEST_MAX) {
+        if (opened_ms && now_ms() >= step_ms) {
+            (void)slow_step();
+            step_ms = now_ms() + TRICKLE_MS;
+        }
+        double began = now_us();
+        ck_assert_int_eq(client_do(client, "GET", "/kv/honest", NULL, 0, NULL).status, 200);
+        us[count++] = now_us() - began;
+    }
+    qsort(us, count, sizeof(*us), compare_us);
+    return us[count * 99 / 100] / 1000;
+}
+
+/* ---- the daemon ---- */
+
+static unsigned long httpd_rss_kib(void)
+{
+    char path[64], line[128];
+    unsigned long kib = 0;
+    snprintf(path, sizeof(path), "/proc/%d/status", node_daemon_pid(&node, "httpd"));
+    FILE *file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    while (fgets(line, sizeof(line), file))
+        if (!strncmp(line, "VmRSS:", 6))
+            kib = strtoul(line + 6, NULL, 10);
+    (void)fclose(file);
+    return kib;
+}
+
+static unsigned httpd_descriptors(void)
+{
+    char path[64];
+    unsigned count = 0;
+    snprintf(path, sizeof(path), "/proc/%d/fd", node_daemon_pid(&node, "httpd"));
+    DIR *folder = opendir(path);
+    ck_assert_ptr_nonnull(folder);
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count;
+}
+
+static void open_all(void)
+{
+    struct rlimit limit = {SLOW_COUNT + 512, SLOW_COUNT + 512};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    opened_ms = now_ms();
+    for (unsigned i = 0; i < SLOW_COUNT; i++)
+        slow[i] = slow_open(i % SLOW_KINDS);
+    opened_ms = now_ms();
+}
+
+START_TEST(test_slow_connections_are_dropped_and_disturb_nobody)
+{
+    node_new(&node, NULL);
+    node_start(&node);
+    struct client *client = client_new(node.url, 10000);
+    ck_assert_int_eq(client_do(client, "PUT", "/kv/honest", "v", 1, NULL).status, 200);
+    double before_ms = honest_p99_ms(client);
+    unsigned descriptors = httpd_descriptors();
+    open_all();
+    double with_ms = honest_p99_ms(client);
+    ck_assert_uint_ge(httpd_descriptors(), SLOW_COUNT);
+    unsigned long kib = httpd_rss_kib();
+    fprintf(stderr, "p99 of reads: %.2f ms, %.2f ms beside %u slow connections; httpd: %lu KiB\n",
+            before_ms, with_ms, SLOW_COUNT, kib);
+    ck_assert_uint_lt(kib, RSS_KIB_MAX);
+    if (getenv("CONURE_NIGHTLY")) /* then it runs alone */
+        ck_assert_msg(with_ms <= P99_FACTOR_MAX * before_ms + P99_NOISE_MS,
+                      "p99 %.2f ms, before %.2f", with_ms, before_ms);
+    while (slow_step() > 0)
+        (void)poll(NULL, 0, TRICKLE_MS);
+    fprintf(stderr, "all were dropped after %llu ms\n", (unsigned long long)(now_ms() - opened_ms));
+    NODE_WAIT(&node, httpd_descriptors() <= descriptors, 5000);
+    ck_assert_int_eq(client_do(client, "GET", "/kv/honest", NULL, 0, NULL).status, 200);
+    ck_assert_int_eq(client_do(client, "GET", "/kv/slow", NULL, 0, NULL).status, 404);
+    client_free(client);
+    node_free(&node);
+}
+END_TEST
+
+UNIT_MAIN_WITHIN(200, "slow", test_slow_connections_are_dropped_and_disturb_nobody)
