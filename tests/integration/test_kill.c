@@ -1,14 +1,21 @@
-/* kill -9 of each daemon, twenty times in turn, while 32 clients write and retry. */
+/* kill -9 of each daemon, many times in turn, while 32 clients write and retry. */
 #include "../unit/unit.h"
 
 #include "lib/client.h"
 #include "lib/load.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define KILLS_EACH 20u
+#define KILLS_EACH 10u
+#define KILLS_EACH_NIGHTLY 20u
 #define RECORDS 30000u
+
+static unsigned kills_each(void)
+{
+    return getenv("CONURE_NIGHTLY") ? KILLS_EACH_NIGHTLY : KILLS_EACH;
+}
 
 static bool node_takes_a_write(const struct node *node)
 {
@@ -43,13 +50,13 @@ static void run_kills(const char *const *daemons, unsigned daemons_count, bool u
                        .rate_max = 600,
                        .title = "put under kills"};
     load_start(&put);
-    for (unsigned round = 0; round < KILLS_EACH; round++)
+    for (unsigned round = 0; round < kills_each(); round++)
         for (unsigned i = 0; i < daemons_count; i++)
             kill_daemon(&node, daemons[i]);
     put.rate_max = 0; /* the rest as fast as it goes */
     load_wait(&put);
     fprintf(stderr, "%u kills: %u x 503, %u x 504, %u broken connections, slowest answer %llu ms\n",
-            KILLS_EACH * daemons_count, put.retries_503, put.outcomes_504, put.broken,
+            kills_each() * daemons_count, put.retries_503, put.outcomes_504, put.broken,
             (unsigned long long)put.ms_max);
     if (!unknown_allowed)
         ck_assert_uint_eq(put.outcomes_504 + put.broken, 0);
@@ -60,10 +67,10 @@ static void run_kills(const char *const *daemons, unsigned daemons_count, bool u
         char child[32];
         snprintf(child, sizeof(child), "child=%s", daemons[i]);
         unsigned lines = node_log_count(&node, "daemon=launch", child, "event=child_started");
-        if (lines != KILLS_EACH + 1)
+        if (lines != kills_each() + 1)
             fprintf(stderr, "%s was started %u times\n", daemons[i], lines);
-        ck_assert_uint_eq(lines, KILLS_EACH + 1);
-        ck_assert_uint_ge(node_log_count(&node, child, "backoff_ms=", "signal 9"), KILLS_EACH);
+        ck_assert_uint_eq(lines, kills_each() + 1);
+        ck_assert_uint_ge(node_log_count(&node, child, "backoff_ms=", "signal 9"), kills_each());
     }
     free(attempts);
     free(acked);
@@ -71,7 +78,7 @@ static void run_kills(const char *const *daemons, unsigned daemons_count, bool u
     node_free(&node);
 }
 
-START_TEST(test_kill_each_daemon_twenty_times_loses_nothing)
+START_TEST(test_kill_each_daemon_many_times_loses_nothing)
 {
     run_kills((const char *const[]){"storaged", "raftd", "httpd"}, 3, true);
 }
@@ -89,8 +96,8 @@ static Suite *kill_suite(void)
 {
     Suite *suite = suite_create("kill");
     TCase *group = tcase_create("kill");
-    tcase_set_timeout(group, 280);
-    tcase_add_test(group, test_kill_each_daemon_twenty_times_loses_nothing);
+    tcase_set_timeout(group, getenv("CONURE_NIGHTLY") ? 3600 : 280);
+    tcase_add_test(group, test_kill_each_daemon_many_times_loses_nothing);
     tcase_add_test(group, test_kill_storaged_alone_leaves_no_outcome_unknown);
     suite_add_tcase(suite, group);
     return suite;
