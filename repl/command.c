@@ -1,6 +1,7 @@
 #include "command.h"
 
 #include "ask.h"
+#include "clock.h"
 #include "config.h"
 #include "members.h"
 #include "scan.h"
@@ -19,6 +20,7 @@ struct command {
     const char *help;
     unsigned operands_min, operands_max;
     command_fn *fn;
+    bool takes_key; /* as its first operand */
 };
 
 /* ---- keys ---- */
@@ -179,18 +181,19 @@ static int command_exit(const struct invocation *invocation)
 }
 
 static const struct command table[] = {
-    {"put", "KEY VALUE | KEY -x", "store a value", 1, 2, command_put},
-    {"get", "KEY [--stale]", "print the value of a key", 1, 1, command_get},
-    {"delete", "KEY", "remove a key, if it is there", 1, 1, command_delete},
-    {"scan", "[PREFIX]", "list the keys that begin so (--limit N, --keys)", 0, 1, command_scan},
-    {"status", "", "what the node says about itself and its leader", 0, 0, command_status},
-    {"members", "", "who belongs to the cluster", 0, 0, command_members},
+    {"put", "KEY VALUE | KEY -x", "store a value", 1, 2, command_put, true},
+    {"get", "KEY [--stale]", "print the value of a key", 1, 1, command_get, true},
+    {"delete", "KEY", "remove a key, if it is there", 1, 1, command_delete, true},
+    {"scan", "[PREFIX]", "list the keys that begin so (--limit N, --keys)", 0, 1, command_scan,
+     true},
+    {"status", "", "what the node says about itself and its leader", 0, 0, command_status, false},
+    {"members", "", "who belongs to the cluster", 0, 0, command_members, false},
     {"join", "ID ADDR", "add the node ID, whose raft address is ADDR, to the cluster", 2, 2,
-     command_join},
-    {"remove", "ID", "remove a node from the cluster", 1, 1, command_remove},
-    {"transfer", "[ID]", "let another node lead", 0, 1, command_transfer},
-    {"help", "[COMMAND]", "show this", 0, 1, command_help},
-    {"exit", "", "leave", 0, 0, command_exit},
+     command_join, false},
+    {"remove", "ID", "remove a node from the cluster", 1, 1, command_remove, false},
+    {"transfer", "[ID]", "let another node lead", 0, 1, command_transfer, false},
+    {"help", "[COMMAND]", "show this", 0, 1, command_help, false},
+    {"exit", "", "leave", 0, 0, command_exit, false},
 };
 
 #define COMMANDS_COUNT (sizeof(table) / sizeof(*table))
@@ -201,6 +204,14 @@ const char *const *command_names(void)
     for (size_t i = 0; i < COMMANDS_COUNT; i++)
         names[i] = table[i].name;
     return names;
+}
+
+bool command_takes_key(const char *name, size_t length)
+{
+    for (size_t i = 0; i < COMMANDS_COUNT; i++)
+        if (strlen(table[i].name) == length && !memcmp(table[i].name, name, length))
+            return table[i].takes_key;
+    return false;
 }
 
 static const struct command *command_find(const struct word *name)
@@ -251,6 +262,17 @@ static int command_help(const struct invocation *invocation)
     return show(invocation, &text);
 }
 
+static int run_timed(const struct command *command, const struct invocation *invocation)
+{
+    uint64_t began_us = clock_monotonic_us();
+    int exit_code = command->fn(invocation);
+    if (invocation->options->timing) {
+        (void)fflush(stdout);
+        fprintf(stderr, "%.3f ms\n", (double)(clock_monotonic_us() - began_us) / 1000);
+    }
+    return exit_code;
+}
+
 int command_run(const struct invocation *invocation)
 {
     const struct command *command = command_find(&invocation->words[0]);
@@ -265,5 +287,5 @@ int command_run(const struct invocation *invocation)
     if (operands < command->operands_min || operands > command->operands_max)
         return session_complain(invocation->session, NULL, EXIT_CODE_USAGE, "usage: %s%s%s",
                                 command->name, command->usage[0] ? " " : "", command->usage);
-    return command->fn(invocation);
+    return run_timed(command, invocation);
 }

@@ -21,5 +21,8 @@ int command_run(const struct invocation *invocation);
 /* Names of all commands; static, ends with NULL. */
 const char *const *command_names(void);
 
+/* Whether its first operand is a key, or how one begins. */
+bool command_takes_key(const char *name, size_t length);
+
 /* The table of all commands. */
 void command_append_help(struct buffer *into);

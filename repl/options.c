@@ -74,6 +74,7 @@ FLAG_SETTER(set_keys, keys_only)
 FLAG_SETTER(set_json, json)
 FLAG_SETTER(set_stdin, value_from_stdin)
 FLAG_SETTER(set_escapes, escapes)
+FLAG_SETTER(set_timing, timing)
 FLAG_SETTER(set_help, help)
 FLAG_SETTER(set_version, version)
 
@@ -95,6 +96,7 @@ static const struct option table[] = {
     {"--base64", NULL, NULL, "values in base64", set_base64},
     {"-x", NULL, NULL, "put: the value is all of standard input", set_stdin},
     {"-e", "--escapes", NULL, "the command's words hold escapes (\\xNN, \\n, ...)", set_escapes},
+    {"--timing", NULL, NULL, "say how long each command took, on stderr", set_timing},
     {"--help", "-h", NULL, "show this", set_help},
     {"--version", NULL, NULL, "show the version", set_version},
 };

@@ -20,6 +20,7 @@ struct options {
     bool json;
     bool value_from_stdin; /* put */
     bool escapes;          /* the command line's words hold escapes; lines' words always may */
+    bool timing;           /* say how long a command took */
     bool help, version;
 };
 

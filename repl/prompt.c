@@ -1,6 +1,6 @@
 #include "prompt.h"
 
-#include "command.h"
+#include "complete.h"
 #include "history.h"
 
 #include <errno.h>
@@ -23,45 +23,22 @@ static char *prompt_text(EditLine *editor)
     return text;
 }
 
-/* What all commands that begin so have in common behind it; NULL if none does. *ret_complete: it is
- * one whole name. */
-static const char *complete_rest(const char *begin, size_t length, size_t *ret_length,
-                                 bool *ret_complete)
-{
-    const char *rest = NULL;
-    for (const char *const *name = command_names(); *name; name++) {
-        if (strncmp(*name, begin, length) != 0)
-            continue;
-        const char *own = *name + length;
-        *ret_complete = !rest;
-        size_t common = 0;
-        while (rest && common < *ret_length && own[common] == rest[common])
-            common++;
-        *ret_length = rest ? common : strlen(own);
-        rest = own;
-    }
-    return rest;
-}
-
-/* Tab: completes the first word. */
+/* Tab. */
 static unsigned char prompt_complete(EditLine *editor, int key)
 {
-    char text[32];
+    struct session *session = NULL;
+    struct buffer rest = {0};
     const LineInfo *line = el_line(editor);
-    size_t typed = (size_t)(line->cursor - line->buffer), more = 0;
-    bool complete = false;
     (void)key;
-    if (memchr(line->buffer, ' ', typed))
-        return CC_ERROR;
-    const char *rest = complete_rest(line->buffer, typed, &more, &complete);
-    if (!rest || more + 2 > sizeof(text) || (more == 0 && !complete))
-        return CC_ERROR;
-    memcpy(text, rest, more);
-    strcpy(text + more, complete ? " " : "");
-    return el_insertstr(editor, text) < 0 ? CC_ERROR : CC_REFRESH;
+    (void)el_get(editor, EL_CLIENTDATA, &session);
+    bool found = complete(session, line->buffer, (size_t)(line->cursor - line->buffer), &rest);
+    buffer_append(&rest, "", 1);
+    found = found && el_insertstr(editor, (const char *)rest.bytes) == 0;
+    buffer_free(&rest);
+    return found ? CC_REFRESH : CC_ERROR;
 }
 
-static EditLine *prompt_open(struct history_file *past)
+static EditLine *prompt_open(struct session *session, struct history_file *past)
 {
     EditLine *editor = el_init("conure-repl", stdin, stdout, stderr);
     if (!editor)
@@ -72,7 +49,8 @@ static EditLine *prompt_open(struct history_file *past)
     (void)el_set(editor, EL_SIGNAL, 1); /* resizing, and the terminal's modes over Ctrl-Z */
     if (past->history)
         (void)el_set(editor, EL_HIST, history, past->history);
-    (void)el_set(editor, EL_ADDFN, "complete", "complete a command", prompt_complete);
+    (void)el_set(editor, EL_CLIENTDATA, session);
+    (void)el_set(editor, EL_ADDFN, "complete", "complete a command or a key", prompt_complete);
     (void)el_set(editor, EL_BIND, "^I", "complete", NULL);
     (void)el_source(editor, NULL); /* the user's own ~/.editrc */
     return editor;
@@ -109,7 +87,7 @@ int prompt_run(struct session *session)
     session->stdin_is_commands = true;
     sigemptyset(&action.sa_mask);
     (void)sigaction(SIGINT, &action, NULL);
-    EditLine *editor = prompt_open(&past);
+    EditLine *editor = prompt_open(session, &past);
     if (!editor)
         return session_complain(session, NULL, EXIT_CODE_FAILURE, "cannot use this terminal");
     while (prompt_turn(session, editor, &past))

@@ -1,4 +1,4 @@
-/* The interactive session on a terminal: line editing, history, completion of commands. */
+/* The interactive session on a terminal: line editing, history, completion of commands and keys. */
 #pragma once
 
 #include "session.h"

@@ -11,7 +11,8 @@
 #define REPL_CHANGE_TIMEOUT_MS 75000u
 #define REPL_PROBE_MS_MAX 3000u /* who is this? A server that does not say is asked last */
 #define REPL_TIMEOUT_MS_MAX 3600000u
-#define REPL_CONNECT_MS_MAX 3000u /* a silent host must leave time for the next server */
+#define REPL_COMPLETE_MS_MAX 1000u /* Tab: nobody waits longer for that */
+#define REPL_CONNECT_MS_MAX 3000u  /* a silent host must leave time for the next server */
 
 /* A script's line: the largest value with each byte as \xNN, and its key. Longer: the script ends.
  */

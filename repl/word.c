@@ -1,6 +1,7 @@
 #include "word.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* What is read, and where the words' bytes go: into memory reserved in one piece, so that words can
@@ -158,6 +159,19 @@ int word_unescape(const char *bytes, size_t length, struct buffer *into, struct 
         at += taken;
     }
     return 0;
+}
+
+void word_escape(const char *bytes, size_t length, struct buffer *into)
+{
+    for (size_t i = 0; i < length; i++) {
+        unsigned char byte = (unsigned char)bytes[i];
+        char text[8];
+        if (byte < 0x20 || byte >= 0x7f)
+            snprintf(text, sizeof(text), "\\x%02x", byte);
+        else
+            snprintf(text, sizeof(text), "%s%c", strchr(" \\\"'", byte) ? "\\" : "", byte);
+        buffer_append(into, text, strlen(text));
+    }
 }
 
 bool word_is(const struct word *word, const char *text)

@@ -33,4 +33,7 @@ void word_list_free(struct word_list *list);
  * as above. */
 int word_unescape(const char *bytes, size_t length, struct buffer *into, struct error *error);
 
+/* The other way: so that the bytes stand in a word outside of quotes. */
+void word_escape(const char *bytes, size_t length, struct buffer *into);
+
 bool word_is(const struct word *word, const char *text);

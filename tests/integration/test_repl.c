@@ -31,6 +31,8 @@ static const struct {
     {"scan b --limit 1 --json", 0, "{\"key\":\"b1\",\"value\":\"x y\",\"revision\":"},
     {"scan nothing-here", 0, ""},
     {"scan b --limit x", 2, NULL},
+    {"get b1 --timing 2>/dev/null", 0, "x y"},
+    {"get b1 --timing 2>&1 >/dev/null | grep -cE '^[0-9]+\\.[0-9]{3} ms$'", 0, "1\n"},
     {"status", 0, NULL},
     {"help", 0, NULL},
     {"put onlykey", 2, NULL},
@@ -129,6 +131,17 @@ START_TEST(test_repl_interactive_with_history)
     type(terminal, "put t1 typed-value\r");
     expect(&node, terminal, "OK");
     type(terminal, "get t1\r");
+    expect(&node, terminal, "typed-value\r\n");
+    type(terminal, "put 'a long key' v2\r"); /* Tab: a command, then a key, up to where two differ,
+                                                and whole */
+    expect(&node, terminal, "OK");
+    type(terminal, "put 'a long kex' v3\r");
+    expect(&node, terminal, "OK");
+    type(terminal, "ge\ta\ty\r");
+    expect(&node, terminal, "v2\r\n");
+    type(terminal, "ge\ta\\ long\\ kex\t\r");
+    expect(&node, terminal, "v3\r\n");
+    type(terminal, "get t\t\r");
     expect(&node, terminal, "typed-value\r\n");
     type(terminal, "exit\r");
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);

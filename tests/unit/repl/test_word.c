@@ -87,6 +87,24 @@ START_TEST(test_url_keys_are_encoded_and_servers_completed)
 }
 END_TEST
 
-UNIT_MAIN("word", test_word_lines_are_cut_with_quotes_and_escapes,
+START_TEST(test_word_escaped_is_read_back)
+{
+    static struct word_list list;
+    struct error error = {""};
+    struct buffer escaped = {0};
+    char bytes[256];
+    for (unsigned i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (char)i;
+    word_escape(bytes, sizeof(bytes), &escaped);
+    ck_assert_int_eq(word_split(&list, (const char *)escaped.bytes, escaped.length, &error), 0);
+    ck_assert_uint_eq(list.count, 1);
+    ck_assert_uint_eq(list.words[0].length, sizeof(bytes));
+    ck_assert_mem_eq(list.words[0].bytes, bytes, sizeof(bytes));
+    buffer_free(&escaped);
+    word_list_free(&list);
+}
+END_TEST
+
+UNIT_MAIN("word", test_word_lines_are_cut_with_quotes_and_escapes, test_word_escaped_is_read_back,
           test_outcome_a_write_is_sent_again_only_if_it_was_not_applied,
           test_url_keys_are_encoded_and_servers_completed)
