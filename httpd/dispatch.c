@@ -8,6 +8,7 @@
 #include "scans.h"
 #include "server.h"
 #include "survey.h"
+#include "watches.h"
 #include "writes.h"
 
 #include <assert.h>
@@ -33,6 +34,7 @@ static const struct edge_row rows[] = {
     {PROTO_SCAN_OPEN, PROTO_SCAN_PART, EDGE_STORAGED, scans_on_part},
     {PROTO_SCAN_NEXT, PROTO_SCAN_PART, EDGE_STORAGED, scans_on_part},
     {PROTO_SCAN_CLOSE, PROTO_SCAN_CLOSED, EDGE_STORAGED, scans_on_closed},
+    {PROTO_WATCH, PROTO_WATCH_OK, EDGE_STORAGED, watches_on_changes},
 };
 #define ROWS_COUNT (sizeof(rows) / sizeof(*rows))
 _Static_assert(ROWS_COUNT <= EDGE_CALLS_MAX, "each row has its counter");
@@ -142,10 +144,12 @@ static void edge_on_down(void *context)
 {
     struct edge *edge = context;
     logger_warning("edge_down", "peer=%s", proto_role_name(peers[edge->peer].role));
-    if (edge->peer == EDGE_RAFTD)
+    if (edge->peer == EDGE_RAFTD) {
         writes_on_raftd_down(edge->httpd->writes);
-    else
+    } else {
         scans_on_storaged_down(edge->httpd->scans);
+        watches_on_storaged_down(edge->httpd->watches);
+    }
     reads_on_edge_down(edge->httpd->reads, edge->peer);
 }
 

@@ -29,6 +29,7 @@ struct httpd {
     struct writes *writes;
     struct reads *reads;
     struct scans *scans;
+    struct watches *watches;
     struct survey *survey;
     struct changes *changes;
     struct proxy *proxy; /* NULL: follower_mode is another */

@@ -14,6 +14,7 @@ enum known_field {
     FIELD_IF_MATCH,
     FIELD_IF_NONE_MATCH,
     FIELD_FORWARDED,
+    FIELD_LAST_EVENT_ID,
     FIELDS_COUNT,
 };
 
@@ -25,6 +26,7 @@ static const char *const known_names[FIELDS_COUNT] = {
     [FIELD_IF_MATCH] = "If-Match",
     [FIELD_IF_NONE_MATCH] = "If-None-Match",
     [FIELD_FORWARDED] = HTTPD_FORWARDED_HEADER,
+    [FIELD_LAST_EVENT_ID] = "Last-Event-ID",
 };
 
 typedef const struct guard_field *known_fields[FIELDS_COUNT];
@@ -226,6 +228,7 @@ int guard_check(const struct guard_head *head, struct guard_findings *ret_findin
     findings.expects_continue = expect && !strcasecmp(expect->value, "100-continue");
     findings.if_match = found[FIELD_IF_MATCH] ? found[FIELD_IF_MATCH]->value : NULL;
     findings.if_none_match = found[FIELD_IF_NONE_MATCH] ? found[FIELD_IF_NONE_MATCH]->value : NULL;
+    findings.last_event_id = found[FIELD_LAST_EVENT_ID] ? found[FIELD_LAST_EVENT_ID]->value : NULL;
     findings.was_forwarded = found[FIELD_FORWARDED] != NULL;
     *ret_findings = findings;
     return 0;

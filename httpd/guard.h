@@ -37,6 +37,7 @@ struct guard_findings {
     uint64_t content_length; /* 0 without the field */
     const char *if_match;    /* NULL without the field; trimmed on the left */
     const char *if_none_match;
+    const char *last_event_id;
     bool was_forwarded; /* by another node: it must not go further */
 };
 

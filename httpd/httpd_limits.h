@@ -61,6 +61,16 @@
 #define HTTPD_SCAN_MS_MAX (LIMIT_SCAN_MS_MAX + 30000u)
 #define HTTPD_STREAM_STEP_BYTES (16u << 10)
 
+/* Watches. A client that does not read on holds a part and one value; at the bytes no further ones
+ * are asked for, and those who wait may be overtaken by history. More watches: 503. After so long a
+ * silence a comment. */
+#define HTTPD_WATCHES_MAX 1024u
+#define HTTPD_WATCH_CALLS_MAX 4u
+#define HTTPD_WATCH_PART_BYTES_SOFT (64u << 10)
+#define HTTPD_WATCH_BYTES_MAX (64u << 20)
+#define HTTPD_WATCH_BEAT_MS 10000u
+#define HTTPD_WATCH_CALL_MS_MAX 5000u
+
 /* Requests passed on to the leader (follower_mode proxy). Beyond the connections they wait for one;
  * beyond the count: 503. */
 #define HTTPD_FORWARDS_MAX 1024u
@@ -99,5 +109,6 @@ _Static_assert(2 * HTTPD_FORWARD_CONNECTIONS_MAX + HTTPD_LINGER_COUNT_MAX < HTTP
                "connections to the leader need no descriptor that a client was promised");
 _Static_assert(2000 * HTTPD_FORWARD_IDLE_S_MAX < LIMIT_HTTP_IDLE_MS_MAX,
                "a connection that is used again was not just closed at its other end");
-_Static_assert(2 * HTTPD_READ_CALLS_MAX + HTTPD_SCAN_CALLS_MAX + 1 < LIMIT_BUS_CALLS_MAX,
+_Static_assert(2 * HTTPD_READ_CALLS_MAX + HTTPD_SCAN_CALLS_MAX + HTTPD_WATCH_CALLS_MAX + 2 + 1 <
+                   LIMIT_BUS_CALLS_MAX,
                "storaged's edge always has a place for a status call");

@@ -13,6 +13,7 @@
 #include "scans.h"
 #include "server.h"
 #include "survey.h"
+#include "watches.h"
 #include "writes.h"
 
 #include <signal.h>
@@ -42,6 +43,7 @@ static void at_turn_end(void *context)
     writes_at_turn_end(httpd->writes);
     reads_at_turn_end(httpd->reads);
     scans_at_turn_end(httpd->scans);
+    watches_at_turn_end(httpd->watches);
     survey_at_turn_end(httpd->survey);
     server_check(httpd->server);
 }
@@ -55,6 +57,7 @@ static void on_drained(void *context)
     writes_finish(httpd->writes);
     reads_finish(httpd->reads);
     scans_finish(httpd->scans);
+    watches_finish(httpd->watches);
     changes_finish(httpd->changes);
     if (httpd->proxy)
         proxy_finish(httpd->proxy);
@@ -69,6 +72,7 @@ static void on_stop_signal(void *context, int signal_number)
     logger_info("draining", "signal=%d", signal_number);
     inherit_notify("STOPPING=1");
     server_drain(httpd->server, on_drained);
+    watches_drain(httpd->watches);
 }
 
 /* ---- the beginning ---- */
@@ -100,6 +104,7 @@ static int start(struct httpd *httpd, int *listen_fd, struct error *error)
     httpd->writes = writes_new(httpd);
     httpd->reads = reads_new(httpd);
     httpd->scans = scans_new(httpd);
+    httpd->watches = watches_new(httpd);
     httpd->survey = survey_new(httpd);
     httpd->changes = changes_new(httpd);
     if (httpd->config->follower_mode == FOLLOWER_PROXY)
@@ -126,6 +131,7 @@ static int run(struct httpd *httpd, int listen_fd)
     writes_free(httpd->writes);
     reads_free(httpd->reads);
     scans_free(httpd->scans);
+    watches_free(httpd->watches);
     survey_free(httpd->survey);
     changes_free(httpd->changes);
     proxy_free(httpd->proxy);

@@ -308,6 +308,8 @@ void request_end(struct request *request)
     request->bytes_reserved = 0;
     free(request->range);
     request->range = NULL;
+    free(request->watching);
+    request->watching = NULL;
     transaction_free(request->transaction);
     request->transaction = NULL;
     buffer_clear(&request->body, HTTPD_BODY_KEEP_BYTES_MAX);

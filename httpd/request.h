@@ -23,6 +23,7 @@ struct httpd;
 struct range;
 struct route;
 struct transaction;
+struct watching;
 
 enum request_state {
     REQUEST_HEAD,
@@ -56,6 +57,7 @@ struct request {
     struct condition condition;
     struct range *range;             /* NULL: it is about one key */
     struct transaction *transaction; /* NULL: it is none */
+    struct watching *watching;       /* the same */
     bool stale;
     bool verbose;
 

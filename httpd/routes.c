@@ -6,6 +6,7 @@
 #include "openapi.h"
 #include "pages.h"
 #include "transaction.h"
+#include "watches.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,7 @@ static const char *const read_parameters[] = {"key",       "stale",      "prefix
                                               "keys_only", "count_only", NULL};
 static const char *const put_parameters[] = {"key", "value", NULL};
 static const char *const delete_parameters[] = {"key", NULL};
+static const char *const watch_parameters[] = {"key", "prefix", "from", NULL};
 static const char *const ready_parameters[] = {"verbose", NULL};
 
 /* clang-format off */
@@ -31,6 +33,8 @@ static const struct route routes[] = {
     {"/kv/",          ROUTE_BELOW, METHOD_DELETE, delete_parameters, 0,                    kv_prepare_write,    kv_serve_write,         NULL},
 
     {"/txn",          ROUTE_EXACT, METHOD_POST,   no_parameters,     HTTPD_TXN_BYTES_MAX,  NULL,                transaction_serve,      NULL},
+
+    {"/watch",        ROUTE_EXACT, METHOD_GET,    watch_parameters,  0,                    watches_prepare,     watches_serve,          NULL},
 
     {"/join",         ROUTE_EXACT, METHOD_POST,   no_parameters,     HTTPD_JSON_BYTES_MAX, NULL,                changes_serve_join,     NULL},
     {"/remove",       ROUTE_EXACT, METHOD_POST,   no_parameters,     HTTPD_JSON_BYTES_MAX, NULL,                changes_serve_remove,   NULL},

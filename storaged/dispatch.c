@@ -116,6 +116,11 @@ static int storaged_on_scan_close(struct storaged *storaged, struct bus_request 
     return scans_on_close(storaged->scans, request);
 }
 
+static int storaged_on_watch(struct storaged *storaged, struct bus_request *request)
+{
+    return watches_on_request(storaged->watches, request);
+}
+
 static void storaged_tell_status(struct storaged *storaged, const struct bus_route *route)
 {
     struct store_status status;
@@ -185,6 +190,7 @@ static const struct {
     {PROTO_SCAN_OPEN, storaged_on_scan_open},
     {PROTO_SCAN_NEXT, storaged_on_scan_next},
     {PROTO_SCAN_CLOSE, storaged_on_scan_close},
+    {PROTO_WATCH, storaged_on_watch},
 };
 #define HANDLERS_COUNT (sizeof(handlers) / sizeof(*handlers))
 

@@ -11,6 +11,7 @@
 #include "scans.h"
 #include "snapshots.h"
 #include "store.h"
+#include "watches.h"
 
 struct storaged {
     struct loop *loop;
@@ -20,6 +21,7 @@ struct storaged {
     struct parking *parking;
     struct reads *reads;
     struct scans *scans;
+    struct watches *watches;
     struct snapshots *snapshots;
     struct install *install;
     struct bus_server *server;

@@ -189,6 +189,7 @@ static int start(struct storaged *storaged, const struct config *config, struct 
     storaged->reads = reads_new(storaged->parking, storaged->store, &storaged->server);
     storaged->scans =
         scans_new(storaged->loop, storaged->parking, storaged->store, &storaged->server);
+    storaged->watches = watches_new(storaged->parking, storaged->store, &storaged->server);
     storaged->snapshots = snapshots_new(storaged->loop, storaged->store, &storaged->server);
     storaged->install =
         install_new(&(struct install_options){.loop = storaged->loop,
@@ -224,6 +225,7 @@ static int run(struct storaged *storaged)
     snapshots_free(storaged->snapshots);
     parking_free(storaged->parking);
     scans_free(storaged->scans);
+    watches_free(storaged->watches);
     reads_free(storaged->reads);
     store_close(storaged->store);
     buffer_free(&storaged->reply);

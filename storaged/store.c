@@ -6,6 +6,7 @@
 #include "message.h"
 #include "transaction.h"
 #include "txn.h"
+#include "watch.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -30,6 +31,7 @@ struct store {
     uint8_t mark_hash[16];
     uint32_t configuration_bytes;
     uint8_t configuration[LIMIT_CONFIGURATION_BYTES_MAX];
+    struct history *history;
     struct buffer txn_result; /* of the entry applied last, if it was a transaction */
     uint64_t checkpoints;
     bool no_space;
@@ -119,19 +121,23 @@ int store_open(struct store **ret_store, const char *path, struct error *error)
         free(store);
         return code;
     }
+    store->history = history_new(store->applied_index);
     *ret_store = store;
     return 0;
 }
 
 int store_reopen(struct store *store, const char *path, struct pager **ret_old, struct error *error)
 {
-    struct store fresh = {.checkpoints = store->checkpoints, .txn_result = store->txn_result};
+    struct store fresh = {.checkpoints = store->checkpoints,
+                          .history = store->history,
+                          .txn_result = store->txn_result};
     int code = store_load(&fresh, path, error);
     if (code)
         return code;
     views_expire_all(store->pager);
     *ret_old = store->pager;
     *store = fresh;
+    history_reset(store->history, store->applied_index);
     return 0;
 }
 
@@ -140,6 +146,7 @@ void store_close(struct store *store)
     if (!store)
         return;
     pager_close(store->pager);
+    history_free(store->history);
     buffer_free(&store->txn_result);
     free(store);
 }
@@ -203,6 +210,9 @@ int store_apply_command(struct store *store, const struct command *command, uint
         code = tree_remove(&store->tree, &path);
     store->keys = store->keys - existed + put;
     result->revision = put ? index : 0;
+    if (!code && (put || existed))
+        history_add(store->history, index, put ? WATCH_PUT : WATCH_DELETE, key,
+                    (struct node_bytes){command->value, command->value_bytes});
     return code;
 }
 
@@ -227,6 +237,11 @@ static int apply_data(struct store *store, const struct apply_entry *entry, uint
     /* Bytes that are no command are an entry like any other: every node refuses them alike. */
     result->status = PROTO_STATUS_BAD_REQUEST;
     return 0;
+}
+
+const struct history *store_history(const struct store *store)
+{
+    return store->history;
 }
 
 struct node_bytes store_txn_result(const struct store *store)

@@ -14,6 +14,7 @@
 #include "command.h"
 #include "compact.h"
 #include "error.h"
+#include "history.h"
 #include "status.h"
 #include "view.h"
 
@@ -53,6 +54,8 @@ int store_apply(struct store *store, const struct apply_entry *entry,
 /* What a transaction answers (proto/txn.h), if the entry applied last was one; else empty. Until
  * the next store_apply. */
 struct node_bytes store_txn_result(const struct store *store);
+/* What changed last. An install begins it anew. */
+const struct history *store_history(const struct store *store);
 /* The newest configuration applied, as raftd gave it; its bytes live until the next store_apply. */
 struct node_bytes store_configuration(const struct store *store);
 

@@ -12,6 +12,7 @@
 #include "scan.h"
 #include "snapshot.h"
 #include "status.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -298,6 +299,23 @@ static int decode_scan_close(struct wire_reader *body)
 {
     uint64_t scan;
     return scan_close_decode(body, &scan);
+}
+
+static int decode_watch(struct wire_reader *body)
+{
+    struct watch watch;
+    return watch_decode(body, &watch);
+}
+
+static int decode_watch_ok(struct wire_reader *body)
+{
+    struct message_list list;
+    struct watch_head head;
+    struct watch_change change;
+    int code = watch_ok_decode(body, &head, &list);
+    while (!code && watch_ok_next(&list, &change))
+        code = change.key[change.key_bytes - 1] == 0xfe ? 1 : 0;
+    return code;
 }
 
 static int decode_scan_part(struct wire_reader *body)
@@ -636,6 +654,38 @@ static void build_scan_close(struct buffer *into)
     scan_close_encode(into, 1);
 }
 
+static void build_watch(struct buffer *into)
+{
+    struct watch watch = {.from = 5,
+                          .skip = 2,
+                          .filter = WATCH_PREFIX,
+                          .wait_ms = 3000,
+                          .bytes_soft = 65536,
+                          .key = (const uint8_t *)"a",
+                          .key_bytes = 1};
+    watch_encode(into, &watch);
+}
+
+static void build_watch_ok(struct buffer *into)
+{
+    struct watch_head head = {
+        .status = PROTO_STATUS_OK, .oldest = 2, .applied = 9, .next = 8, .next_skip = 1};
+    struct watch_change change = {.index = 7,
+                                  .ordinal = 3,
+                                  .kind = WATCH_PUT,
+                                  .key = (const uint8_t *)"k",
+                                  .key_bytes = 1,
+                                  .value = (const uint8_t *)"vv",
+                                  .value_bytes = 2};
+    watch_ok_begin(into);
+    watch_ok_add(into, &change);
+    change.kind = WATCH_DELETE;
+    change.ordinal = 0;
+    change.value_bytes = 0;
+    watch_ok_add(into, &change);
+    watch_ok_finish(into, &head);
+}
+
 static void build_scan_part(struct buffer *into)
 {
     struct scan_part_head head = {
@@ -750,6 +800,11 @@ static const struct sample {
     {PROTO_SCAN_NEXT, build_scan_next, decode_scan_next, "010000000000000002000000"},
     {PROTO_SCAN_CLOSE, build_scan_close, decode_scan_close, "0100000000000000"},
     {PROTO_SCAN_CLOSED, build_empty, decode_empty, ""},
+    {PROTO_WATCH, build_watch, decode_watch,
+     "05000000000000000200000002b80b0000000001000100000061"},
+    {PROTO_WATCH_OK, build_watch_ok, decode_watch_ok,
+     "000002000000000000000900000000000000080000000000000001000000020000000700000000000000030000000"
+     "1010000006b02000000767607000000000000000000000002010000006b00000000"},
 };
 #define SAMPLES_COUNT (sizeof(samples) / sizeof(*samples))
 
