@@ -80,6 +80,14 @@ static int writer_open_segment(struct writer *writer, struct writer_job *job)
     return code;
 }
 
+/* A failed sync says nothing about what is on the disk, so it is never tried again, not even for
+ * want of space (invariant 7). */
+static int writer_sync(int fd)
+{
+    int code = file_sync("log.sync", fd);
+    return code == -ENOSPC || code == -EDQUOT ? -EIO : code;
+}
+
 /* A new segment gets its name only when its header and first batch are durable: a file with a log's
  * name is always a log. */
 static int writer_do(struct writer *writer, struct writer_job *job)
@@ -89,11 +97,15 @@ static int writer_do(struct writer *writer, struct writer_job *job)
     if (!code)
         code = file_write_at("log.write", job->fd, job->bytes, job->length, job->offset);
     if (!code)
-        code = file_sync("log.sync", job->fd);
+        code = writer_sync(job->fd);
     if (!code && fresh)
         code = file_rename("log.rename", PREPARED_PATH, job->path);
     if (!code && fresh)
         code = file_sync_directory("log.rename", "raft");
+    if (code && fresh && job->fd >= 0) { /* tried again, it is opened again */
+        file_close(job->fd);
+        job->fd = -1;
+    }
     return code;
 }
 
