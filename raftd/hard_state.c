@@ -1,12 +1,17 @@
 #include "hard_state.h"
 
+#include "file.h"
 #include "state_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #define HARD_STATE_PATH "raft/hard_state"
 #define HARD_STATE_MAGIC "CONRHARD"
+#define ROOM_PATH                                                                                  \
+    "raft/room" /* what a full disk has for the state: given up for it, then had anew */
+#define ROOM_BYTES 16384u
 
 static void put_membership(struct buffer *body, const struct membership *membership)
 {
@@ -22,6 +27,30 @@ static int get_membership(struct wire_reader *body, struct membership *membershi
     const uint8_t *bytes = wire_get_blob(body, STATE_FILE_BYTES_MAX, &length);
     struct wire_reader entry = wire_reader_of(bytes, bytes ? length : 0);
     return bytes ? membership_decode(&entry, membership) : -EPROTO;
+}
+
+/* Without it the state is saved all the same, as long as the disk takes it. */
+static bool keep_room(void)
+{
+    int fd;
+    if (file_open("hard_state.room", ROOM_PATH, O_RDWR | O_CREAT, 0600, &fd))
+        return false;
+    int code = file_allocate("hard_state.room", fd, 0, ROOM_BYTES);
+    file_close(fd);
+    return code == 0;
+}
+
+static int save(const struct buffer *body)
+{
+    static bool has_room;
+    int code = state_file_save("hard_state.save", HARD_STATE_PATH, HARD_STATE_MAGIC, body);
+    if (code == -ENOSPC || code == -EDQUOT) {
+        has_room = false;
+        (void)file_unlink("hard_state.room", ROOM_PATH);
+        code = state_file_save("hard_state.save", HARD_STATE_PATH, HARD_STATE_MAGIC, body);
+    }
+    has_room = has_room || keep_room();
+    return code == -EDQUOT ? -ENOSPC : code;
 }
 
 int hard_state_save(const struct hard_state *state)
@@ -45,7 +74,7 @@ int hard_state_save(const struct hard_state *state)
         wire_put_u64(&body, install->term);
         put_membership(&body, &install->membership);
     }
-    int code = state_file_save("hard_state.save", HARD_STATE_PATH, HARD_STATE_MAGIC, &body);
+    int code = save(&body);
     buffer_free(&body);
     return code;
 }

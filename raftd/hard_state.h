@@ -29,7 +29,8 @@ struct hard_state {
     struct install install;
 };
 
-/* Durable when it returns 0. A negative errno must end the process (invariant 7). */
+/* Durable when it returns 0; on a full disk too, in room that is kept for it. A negative errno must
+ * end the process (invariant 7). */
 int hard_state_save(const struct hard_state *state);
 /* 0; -ENOENT if there is none; -EPROTO if it is another node's; else with the line. */
 int hard_state_load(struct hard_state *ret_state, const char *node_id, struct error *error);

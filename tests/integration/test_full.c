@@ -199,7 +199,7 @@ START_TEST(test_full_disk_takes_deletes_without_end)
 }
 END_TEST
 
-/* Not a byte is left, and it was not us. */
+/* Not a byte is left, and it was not us. A node that starts then serves what it has. */
 START_TEST(test_full_disk_of_others_is_waited_out)
 {
     char path[160];
@@ -218,6 +218,14 @@ START_TEST(test_full_disk_of_others_is_waited_out)
     for (unsigned key = 0; key < 50; key++)
         delete (key);
     check_all();
+    node_kill_all(&node);
+    client_free(client);
+    node_launch(&node);
+    client = client_new(node.url, 20000);
+    NODE_WAIT(&node, ask("GET", 0, 0).status == 404, 15000);
+    check_all();
+    for (unsigned key = 50; key < 60; key++)
+        delete (key);
     ck_assert_int_eq(unlink(path), 0);
     put_when_there_is_room();
     check_all();
