@@ -224,14 +224,16 @@ static void stream_wake(struct watch_stream *stream)
     server_wake(stream->watches->httpd->server);
 }
 
-/* Takes over the bytes. */
+/* Takes over the bytes, if there is something in them. */
 static void stream_take_part(struct watch_stream *stream, struct buffer *bytes,
                              const struct watch_head *head, struct message_list changes)
 {
-    stream->part = *bytes;
-    *bytes = (struct buffer){0};
-    stream->watches->bytes_held += stream->part.length;
-    stream->changes = changes;
+    if (changes.left) {
+        stream->part = *bytes;
+        *bytes = (struct buffer){0};
+        stream->watches->bytes_held += stream->part.length;
+        stream->changes = changes;
+    }
     stream->next = head->next;
     stream->next_skip = head->next_skip;
     if (head->status == PROTO_STATUS_GAP)
