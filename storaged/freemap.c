@@ -104,6 +104,18 @@ uint64_t freemap_take(struct freemap *map, uint32_t pages)
     return number;
 }
 
+uint64_t freemap_count_in_runs(const struct freemap *map, uint32_t pages, uint64_t enough)
+{
+    uint64_t count = 0, at = 0;
+    if (pages == 1)
+        return map->reusable_count;
+    while (count < enough && (at = freemap_find(map, at, map->pages, pages)) > 0) {
+        count += pages;
+        at += pages;
+    }
+    return count;
+}
+
 void freemap_make_reusable(struct freemap *map, uint64_t number, uint32_t pages)
 {
     for (uint32_t i = 0; i < pages; i++) {

@@ -47,6 +47,8 @@ void freemap_grow(struct freemap *map, uint64_t pages);
 void freemap_prefer_front(struct freemap *map);
 /* A run of `pages` reusable pages, marked in use, or 0 if there is none. */
 uint64_t freemap_take(struct freemap *map, uint32_t pages);
+/* How many pages can be taken as runs of `pages`; not counted further than `enough`. */
+uint64_t freemap_count_in_runs(const struct freemap *map, uint32_t pages, uint64_t enough);
 /* The run is not reachable any more. What becomes of it, one of the next two says. */
 void freemap_leave(struct freemap *map, uint64_t number, uint32_t pages);
 void freemap_make_reusable(struct freemap *map, uint64_t number, uint32_t pages);

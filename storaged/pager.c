@@ -197,6 +197,8 @@ uint8_t *pager_make(struct pager *pager, enum page_type type, uint32_t pages,
         pager_checked(pager, number + i, false);
     frames_add(&pager->made, frame);
     pager->made_some = true;
+    if (type == PAGE_OVERFLOW && pages > pager->run_pages_max)
+        pager->run_pages_max = pages;
     pager->dirty_bytes += (uint64_t)pages * PAGE_BYTES;
     *ret_pin = (struct page_pin){number, pager->transaction};
     return page;

@@ -108,6 +108,10 @@ int pager_make_room(struct pager *pager, uint64_t pages, bool seek_headroom);
 bool pager_is_short_of_space(const struct pager *pager);
 /* Pages that can be made without lengthening the file on the disk. */
 uint64_t pager_room_pages(const struct pager *pager);
+/* The same for runs as long as the longest value put since the file was opened: freed pages that
+ * lie apart are no room for them. What is behind the last page, and of those before it not more
+ * than makes `enough`. */
+uint64_t pager_room_in_runs(const struct pager *pager, uint64_t enough);
 bool pager_is_frozen(const struct pager *pager);
 /* The transaction the newest meta on disk is of. */
 uint64_t pager_committed(const struct pager *pager);

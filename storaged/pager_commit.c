@@ -249,11 +249,23 @@ uint64_t pager_committed(const struct pager *pager)
     return pager->committed;
 }
 
+static uint64_t pages_behind(const struct pager *pager)
+{
+    return pager->file_pages > pager->freemap.pages ? pager->file_pages - pager->freemap.pages : 0;
+}
+
 uint64_t pager_room_pages(const struct pager *pager)
 {
-    uint64_t behind =
-        pager->file_pages > pager->freemap.pages ? pager->file_pages - pager->freemap.pages : 0;
-    return behind + pager->freemap.reusable_count;
+    return pages_behind(pager) + pager->freemap.reusable_count;
+}
+
+uint64_t pager_room_in_runs(const struct pager *pager, uint64_t enough)
+{
+    uint64_t behind = pages_behind(pager);
+    uint32_t run = pager->run_pages_max ? pager->run_pages_max : 1;
+    if (behind >= enough)
+        return behind;
+    return behind + freemap_count_in_runs(&pager->freemap, run, enough - behind);
 }
 
 bool pager_is_short_of_space(const struct pager *pager)

@@ -68,6 +68,7 @@ struct pager {
     uint64_t committed_pages; /* of the newest meta on disk */
     uint64_t file_pages;      /* pages the file has room for */
     bool short_of_space;
+    uint32_t run_pages_max; /* the longest run made for a value; 0: none yet */
     uint8_t store_id[16];
     struct page_pin free_map;
     uint32_t free_map_pages;

@@ -357,13 +357,18 @@ int store_make_room(struct store *store, uint64_t bytes, uint64_t entries)
 }
 
 /* What the file can take, and the disk behind it. Once the disk has refused, what it says to have
- * free is not believed (quotas, other users). */
+ * free is not believed (quotas, other users). A value that found no run would lengthen the file on
+ * a disk that has nothing left, and then no commit would fit any more. */
 static uint64_t store_room_bytes(const struct store *store)
 {
-    uint64_t free_bytes = 0, room = pager_room_pages(store->pager) * PAGE_BYTES;
-    if (room >= LIMIT_DISK_RESERVE_BYTES || pager_is_short_of_space(store->pager))
-        return room;
-    return file_free_bytes("tree.space", ".", &free_bytes) ? UINT64_MAX : room + free_bytes;
+    uint64_t enough = LIMIT_DISK_RESERVE_BYTES, free_bytes = 0;
+    uint64_t behind = pager_room_in_runs(store->pager, 0) * PAGE_BYTES;
+    if (behind < enough && !pager_is_short_of_space(store->pager) &&
+        file_free_bytes("tree.space", ".", &free_bytes))
+        return UINT64_MAX;
+    if (behind + free_bytes >= enough)
+        return behind + free_bytes;
+    return free_bytes + pager_room_in_runs(store->pager, enough / PAGE_BYTES) * PAGE_BYTES;
 }
 
 static uint64_t store_unwritten_bytes(const struct store *store)

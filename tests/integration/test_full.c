@@ -18,11 +18,14 @@
 
 #define DISK_BYTES "192m"
 #define VALUE_BYTES 200000u
-#define KEYS_MAX 4000u
+#define SMALL_VALUE_BYTES 3000u /* a page for each */
+#define LARGE_VALUE_BYTES 1000000u
+#define KEYS_MAX 80000u
 
 static struct node node;
 static struct client *client;
-static char value[VALUE_BYTES];
+static char value[LARGE_VALUE_BYTES];
+static size_t value_bytes = VALUE_BYTES;
 static bool is_there[KEYS_MAX]; /* acknowledged */
 static unsigned keys_count;
 
@@ -52,7 +55,7 @@ static void end_on_small_disk(void)
 static void make_value(unsigned key)
 {
     uint32_t x = key * 2654435761u + 1;
-    for (size_t i = 0; i < sizeof(value); i++) {
+    for (size_t i = 0; i < value_bytes; i++) {
         x = x * 1664525u + 1013904223u;
         value[i] = (char)(x >> 24);
     }
@@ -68,7 +71,7 @@ static struct answer ask(const char *method, unsigned key, size_t body_bytes)
 static int put(unsigned key)
 {
     make_value(key);
-    struct answer answer = ask("PUT", key, sizeof(value));
+    struct answer answer = ask("PUT", key, value_bytes);
     if (answer.status == 200)
         is_there[key] = true;
     return answer.status;
@@ -101,8 +104,8 @@ static void check_all(void)
         if (!is_there[key])
             continue;
         make_value(key);
-        ck_assert_uint_eq(answer.body_bytes, sizeof(value));
-        ck_assert_msg(!memcmp(answer.body, value, sizeof(value)), "key %u has another value", key);
+        ck_assert_uint_eq(answer.body_bytes, value_bytes);
+        ck_assert_msg(!memcmp(answer.body, value, value_bytes), "key %u has another value", key);
     }
 }
 
@@ -134,7 +137,7 @@ START_TEST(test_full_disk_refuses_keys_and_nothing_else)
     fill();
     ck_assert_uint_gt(keys_count, 300); /* a third of the disk is not too little */
     make_value(keys_count);
-    struct answer answer = ask("PUT", keys_count, sizeof(value));
+    struct answer answer = ask("PUT", keys_count, value_bytes);
     ck_assert_int_eq(answer.status, 503);
     ck_assert_uint_lt(answer.ms, 2000);
     ck_assert_str_ne(answer.retry_after, "");
@@ -199,6 +202,28 @@ START_TEST(test_full_disk_takes_deletes_without_end)
 }
 END_TEST
 
+/* The room that small values leave is in pieces, in which large ones do not fit. */
+START_TEST(test_full_disk_in_pieces)
+{
+    if (!begin_on_small_disk())
+        return;
+    value_bytes = SMALL_VALUE_BYTES;
+    fill();
+    unsigned small_count = keys_count;
+    for (unsigned key = 0; key < small_count; key += 5)
+        delete (key);
+    value_bytes = LARGE_VALUE_BYTES;
+    fill();
+    for (unsigned key = 1; key < small_count; key += 5)
+        delete (key);
+    for (unsigned key = small_count; key < keys_count; key++)
+        delete (key);
+    value_bytes = SMALL_VALUE_BYTES;
+    put_when_there_is_room();
+    end_on_small_disk();
+}
+END_TEST
+
 /* Not a byte is left, and it was not us. A node that starts then serves what it has. */
 START_TEST(test_full_disk_of_others_is_waited_out)
 {
@@ -235,4 +260,4 @@ END_TEST
 
 UNIT_MAIN_WITHIN(280, "full", test_full_disk_refuses_keys_and_nothing_else,
                  test_full_disk_survives_kills, test_full_disk_takes_deletes_without_end,
-                 test_full_disk_of_others_is_waited_out)
+                 test_full_disk_of_others_is_waited_out, test_full_disk_in_pieces)

@@ -45,6 +45,25 @@ START_TEST(test_freemap_runs_are_found_across_words_and_never_twice)
 }
 END_TEST
 
+START_TEST(test_freemap_counts_only_what_a_run_fits_in)
+{
+    struct freemap map = map_of(1000);
+    ck_assert_uint_eq(freemap_count_in_runs(&map, 1, 2000), 990);
+    ck_assert_uint_eq(freemap_count_in_runs(&map, 100, 2000), 900);
+    ck_assert_uint_eq(freemap_count_in_runs(&map, 100, 150), 200);
+    ck_assert_uint_eq(freemap_count_in_runs(&map, 991, 2000), 0);
+    while (map.reusable_count > 0) /* every second one is left */
+        ck_assert_uint_gt(freemap_take(&map, 1), 0);
+    for (uint64_t at = 10; at < 1000; at += 2) {
+        freemap_leave(&map, at, 1);
+        freemap_make_reusable(&map, at, 1);
+    }
+    ck_assert_uint_eq(freemap_count_in_runs(&map, 1, 2000), 495);
+    ck_assert_uint_eq(freemap_count_in_runs(&map, 2, 2000), 0);
+    freemap_free(&map);
+}
+END_TEST
+
 START_TEST(test_freemap_page_waits_for_the_commit_after_its_own)
 {
     struct freemap map = {0};
@@ -118,7 +137,8 @@ START_TEST(test_freemap_load_keeps_what_the_meta_before_reaches)
 }
 END_TEST
 
-UNIT_MAIN("freemap", test_freemap_runs_are_found_across_words_and_never_twice,
+UNIT_MAIN("freemap", test_freemap_counts_only_what_a_run_fits_in,
+          test_freemap_runs_are_found_across_words_and_never_twice,
           test_freemap_page_waits_for_the_commit_after_its_own,
           test_freemap_released_in_steps_of_bounded_size,
           test_freemap_trim_ends_behind_the_last_page_in_use,
