@@ -34,7 +34,7 @@ static const struct route routes[] = {
 
     {"/txn",          ROUTE_EXACT, METHOD_POST,   no_parameters,     HTTPD_TXN_BYTES_MAX,  NULL,                transaction_serve,      NULL},
 
-    {"/watch",        ROUTE_EXACT, METHOD_GET,    watch_parameters,  0,                    watches_prepare,     watches_serve,          NULL},
+    {"/watch",        ROUTE_EXACT, READ_METHODS,  watch_parameters,  0,                    watches_prepare,     watches_serve,          NULL},
 
     {"/join",         ROUTE_EXACT, METHOD_POST,   no_parameters,     HTTPD_JSON_BYTES_MAX, NULL,                changes_serve_join,     NULL},
     {"/remove",       ROUTE_EXACT, METHOD_POST,   no_parameters,     HTTPD_JSON_BYTES_MAX, NULL,                changes_serve_remove,   NULL},

@@ -375,6 +375,7 @@ static void on_first(struct watches *watches, struct request *request, struct bu
                                  .read = stream_read,
                                  .end = stream_free,
                                  .context = stream,
+                                 .is_head = request->method == METHOD_HEAD,
                                  .has_applied_index = true,
                                  .applied_index = head->applied};
     request_answer(request, MHD_HTTP_OK, reply_stream(&reply));

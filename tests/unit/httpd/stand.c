@@ -7,6 +7,7 @@
 #include "scans.h"
 #include "server.h"
 #include "survey.h"
+#include "watches.h"
 #include "writes.h"
 
 #include <arpa/inet.h>
@@ -250,6 +251,7 @@ static void at_turn_end(void *context)
     writes_at_turn_end(httpd->writes);
     reads_at_turn_end(httpd->reads);
     scans_at_turn_end(httpd->scans);
+    watches_at_turn_end(httpd->watches);
     survey_at_turn_end(httpd->survey);
     server_check(httpd->server);
 }
@@ -275,6 +277,7 @@ void stand_open(struct stand *stand, enum config_follower_mode mode)
     httpd->writes = writes_new(httpd);
     httpd->reads = reads_new(httpd);
     httpd->scans = scans_new(httpd);
+    httpd->watches = watches_new(httpd);
     httpd->survey = survey_new(httpd);
     httpd->changes = changes_new(httpd);
     if (mode == FOLLOWER_PROXY)
@@ -299,6 +302,7 @@ void stand_close(struct stand *stand)
     writes_free(httpd->writes);
     reads_free(httpd->reads);
     scans_free(httpd->scans);
+    watches_free(httpd->watches);
     survey_free(httpd->survey);
     changes_free(httpd->changes);
     proxy_free(httpd->proxy);
