@@ -206,20 +206,18 @@ const char *const *command_names(void)
     return names;
 }
 
-bool command_takes_key(const char *name, size_t length)
-{
-    for (size_t i = 0; i < COMMANDS_COUNT; i++)
-        if (strlen(table[i].name) == length && !memcmp(table[i].name, name, length))
-            return table[i].takes_key;
-    return false;
-}
-
 static const struct command *command_find(const struct word *name)
 {
     for (size_t i = 0; i < COMMANDS_COUNT; i++)
         if (word_is(name, table[i].name))
             return &table[i];
     return NULL;
+}
+
+bool command_takes_key(const struct word *name)
+{
+    const struct command *command = command_find(name);
+    return command && command->takes_key;
 }
 
 static int fail_unknown(const struct invocation *invocation, const struct word *name)

@@ -22,7 +22,7 @@ int command_run(const struct invocation *invocation);
 const char *const *command_names(void);
 
 /* Whether its first operand is a key, or how one begins. */
-bool command_takes_key(const char *name, size_t length);
+bool command_takes_key(const struct word *name);
 
 /* The table of all commands. */
 void command_append_help(struct buffer *into);

@@ -6,29 +6,6 @@
 
 #include <string.h>
 
-/* ---- the word at the cursor ---- */
-
-/* False: it stands in quotes. */
-static bool find_word(const char *line, size_t length, size_t *ret_begin,
-                      unsigned *ret_words_before)
-{
-    size_t begin = 0;
-    unsigned words = 0;
-    for (size_t i = 0; i < length; i++) {
-        if (line[i] == '\'' || line[i] == '"')
-            return false;
-        if (line[i] == '\\') {
-            i++;
-        } else if (line[i] == ' ' || line[i] == '\t') {
-            words += i > begin;
-            begin = i + 1;
-        }
-    }
-    *ret_begin = begin;
-    *ret_words_before = words;
-    return begin <= length;
-}
-
 /* ---- commands ---- */
 
 static size_t common_bytes(const char *a, size_t a_bytes, const char *b, size_t b_bytes)
@@ -63,14 +40,14 @@ static bool complete_command(const char *begin, size_t length, struct buffer *re
 
 /* ---- keys: of all that begin so, the first and the last have in common what all have ---- */
 
-static bool ask_key(const struct invocation *invocation, const struct buffer *prefix,
+static bool ask_key(const struct invocation *invocation, const struct word *prefix,
                     const char *more, struct buffer *ret_key)
 {
     struct error error = {""};
     struct buffer path = {0};
     struct buffer *body = &invocation->session->client.answer.body;
     display_append_text(&path, "/kv?limit=1&keys_only=true&stale=true&prefix=");
-    url_append_encoded(&path, (const char *)prefix->bytes, prefix->length);
+    url_append_encoded(&path, prefix->bytes, prefix->length);
     display_append_text(&path, more);
     buffer_append(&path, "", 1);
     struct client_request request = {.method = "GET", .path = (const char *)path.bytes};
@@ -87,7 +64,7 @@ static bool ask_key(const struct invocation *invocation, const struct buffer *pr
     return true;
 }
 
-static bool complete_key(const struct invocation *invocation, const struct buffer *prefix,
+static bool complete_key(const struct invocation *invocation, const struct word *prefix,
                          struct buffer *rest)
 {
     struct buffer first = {0}, last = {0};
@@ -106,24 +83,39 @@ static bool complete_key(const struct invocation *invocation, const struct buffe
     return rest->length > 0;
 }
 
-bool complete(struct session *session, const char *line, size_t length, struct buffer *rest)
+/* The last word is the one at the cursor, though it may be empty: one byte behind it makes it one.
+ */
+static bool split(const char *line, size_t length, struct word_list *words)
 {
     struct error error = {""};
-    struct buffer prefix = {0};
-    size_t begin;
-    unsigned words_before;
-    if (!find_word(line, length, &begin, &words_before))
-        return false;
-    if (words_before == 0)
-        return complete_command(line + begin, length - begin, rest);
-    size_t blank = strspn(line, " \t");
-    if (words_before != 1 || !command_takes_key(line + blank, strcspn(line + blank, " \t")))
+    struct buffer longer = {0};
+    buffer_append(&longer, line, length);
+    buffer_append(&longer, "x", 1);
+    bool is_good = !word_split(words, (const char *)longer.bytes, longer.length, &error);
+    buffer_free(&longer);
+    if (is_good)
+        words->words[words->count - 1].length--;
+    return is_good;
+}
+
+static bool complete_last(struct session *session, const struct word_list *words,
+                          struct buffer *rest)
+{
+    const struct word *last = &words->words[words->count - 1];
+    if (words->count == 1)
+        return complete_command(last->bytes, last->length, rest);
+    if (words->count != 2 || !command_takes_key(&words->words[0]))
         return false;
     struct options options = session->options;
     options.timeout_ms = REPL_COMPLETE_MS_MAX;
     struct invocation invocation = {.session = session, .options = &options};
-    bool found = !word_unescape(line + begin, length - begin, &prefix, &error) &&
-                 complete_key(&invocation, &prefix, rest);
-    buffer_free(&prefix);
+    return complete_key(&invocation, last, rest);
+}
+
+bool complete(struct session *session, const char *line, size_t length, struct buffer *rest)
+{
+    struct word_list words = {.count = 0};
+    bool found = split(line, length, &words) && complete_last(session, &words, rest);
+    word_list_free(&words);
     return found;
 }
