@@ -35,7 +35,8 @@ struct store {
     struct buffer txn_result; /* of the entry applied last, if it was a transaction */
     uint64_t checkpoints;
     bool no_space;
-    bool is_half_applied; /* an entry failed in the middle: this state is none */
+    uint64_t disk_free_bytes; /* when it was looked at last: not with each entry */
+    bool is_half_applied;     /* an entry failed in the middle: this state is none */
     struct compact compact;
     bool moved;              /* by it, since the last commit was begun */
     unsigned shrink_commits; /* how many commits more may let the file shrink */
@@ -95,6 +96,13 @@ static void store_rebuild_free_map(struct store *store)
     free(bits);
 }
 
+/* What it does not say is no lack. */
+static void store_look_at_disk(struct store *store)
+{
+    if (file_free_bytes("tree.space", ".", &store->disk_free_bytes))
+        store->disk_free_bytes = UINT64_MAX;
+}
+
 static int store_load(struct store *store, const char *path, struct error *error)
 {
     struct meta meta;
@@ -108,6 +116,7 @@ static int store_load(struct store *store, const char *path, struct error *error
     memcpy(store->state_hash, meta.state_hash, sizeof(store->state_hash));
     store->configuration_bytes = meta.configuration_bytes;
     memcpy(store->configuration, meta.configuration, meta.configuration_bytes);
+    store_look_at_disk(store);
     if (pager_free_map_is_lost(store->pager))
         store_rebuild_free_map(store);
     return 0;
@@ -353,7 +362,11 @@ static uint64_t pages_of_commit(const struct store *store)
 int store_make_room(struct store *store, uint64_t bytes, uint64_t entries)
 {
     uint64_t pages = bytes / PAGE_BYTES * 5 / 4 + entries + pages_of_commit(store);
-    return pager_make_room(store->pager, pages, false);
+    uint64_t behind = pager_room_in_runs(store->pager, 0);
+    int code = pager_make_room(store->pager, pages, false);
+    if (pager_room_in_runs(store->pager, 0) != behind)
+        store_look_at_disk(store);
+    return code;
 }
 
 /* What the file can take, and the disk behind it. Once the disk has refused, what it says to have
@@ -361,11 +374,11 @@ int store_make_room(struct store *store, uint64_t bytes, uint64_t entries)
  * a disk that has nothing left, and then no commit would fit any more. */
 static uint64_t store_room_bytes(const struct store *store)
 {
-    uint64_t enough = LIMIT_DISK_RESERVE_BYTES, free_bytes = 0;
+    uint64_t enough = LIMIT_DISK_RESERVE_BYTES;
+    uint64_t free_bytes = pager_is_short_of_space(store->pager) ? 0 : store->disk_free_bytes;
     uint64_t behind = pager_room_in_runs(store->pager, 0) * PAGE_BYTES;
-    if (behind < enough && !pager_is_short_of_space(store->pager) &&
-        file_free_bytes("tree.space", ".", &free_bytes))
-        return UINT64_MAX;
+    if (behind >= enough || free_bytes >= enough)
+        return enough;
     if (behind + free_bytes >= enough)
         return behind + free_bytes;
     return free_bytes + pager_room_in_runs(store->pager, enough / PAGE_BYTES) * PAGE_BYTES;
@@ -395,9 +408,10 @@ void store_fill_applied(const struct store *store, struct applied_head *head)
     memcpy(head->mark_hash, store->mark_hash, sizeof(head->mark_hash));
 }
 
-void store_fill_status(const struct store *store, struct store_status *status)
+void store_fill_status(struct store *store, struct store_status *status)
 {
     const char *damage = store_damage(store);
+    store_look_at_disk(store);
     *status = (struct store_status){
         .health = store_health(store),
         .applied_index = store->applied_index,
@@ -491,6 +505,7 @@ bool store_checkpoint_begin(struct store *store)
     if (pager_is_frozen(store->pager) || !store_has_changes(store) || store->is_half_applied)
         return false; /* the last: it must not get onto the disk (invariant 5) */
     (void)pager_make_room(store->pager, pages_of_commit(store), true); /* if not, the write tells */
+    store_look_at_disk(store);
     struct meta meta = {
         .root = store->tree.root,
         .depth = store->tree.depth,

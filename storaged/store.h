@@ -71,7 +71,8 @@ int store_view(struct store *store, uint64_t deadline_ms, struct view **ret_view
 struct view *store_glance(struct store *store);
 
 const char *store_damage(const struct store *store);
-void store_fill_status(const struct store *store, struct store_status *status);
+/* Looks at the disk, too. */
+void store_fill_status(struct store *store, struct store_status *status);
 /* Where the store is, for the answer to APPLY; the status is left alone. */
 void store_fill_applied(const struct store *store, struct applied_head *head);
 /* Whether the last checkpoint could not be written: the disk is full. */

@@ -166,7 +166,7 @@ int model_apply_next(struct model *model, struct store *store)
     return apply_change(model, store, change);
 }
 
-unsigned model_note_commit(struct model *model, const struct store *store)
+unsigned model_note_commit(struct model *model, struct store *store)
 {
     struct store_status status;
     if (model->commits_count == MODEL_COMMITS_MAX)

@@ -54,7 +54,7 @@ void model_roll_back(struct model *model);
  * log. The store's code, if it failed. */
 int model_apply_next(struct model *model, struct store *store);
 /* Notes a checkpoint that began now. Its number. */
-unsigned model_note_commit(struct model *model, const struct store *store);
+unsigned model_note_commit(struct model *model, struct store *store);
 
 /* True if the store holds exactly what the model says at `index`; prints what differs. */
 bool model_equals(const struct model *model, uint64_t index, struct store *store);
