@@ -239,6 +239,7 @@ START_TEST(test_scan_slow_readers_hold_up_nobody)
         fds[i] = ask_and_wait("prefix=large");
     ck_assert_int_eq(client_do(client, "PUT", "/kv/a", "1", 1, NULL).status, 200);
     ck_assert_int_eq(client_do(client, "GET", "/kv?prefix=a", NULL, 0, NULL).status, 200);
+#ifndef __SANITIZE_ADDRESS__ /* it keeps what is freed for a while, and that counts */
     char output[256];
     (void)run_command(output, sizeof(output), "grep VmHWM /proc/%d/status",
                       node_daemon_pid(&node, "httpd"));
@@ -246,6 +247,7 @@ START_TEST(test_scan_slow_readers_hold_up_nobody)
     (void)run_command(output, sizeof(output), "grep RssAnon /proc/%d/status",
                       node_daemon_pid(&node, "storaged"));
     ck_assert_msg(atoi(output + strcspn(output, "0123456789")) < 200000, "storaged: %s", output);
+#endif
     /* all places are taken by those who do not read: one of them is cut */
     NODE_WAIT(&node,
               client_do(client, "GET", "/kv?prefix=large&limit=20", NULL, 0, NULL).status == 200,
