@@ -10,23 +10,23 @@
 #include "reply.h"
 #include "routes.h"
 #include "scan.h"
-#include "server.h"
+#include "stream.h"
 #include "text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct stream;
-TAILQ_HEAD(stream_list, stream);
+struct scan_stream;
+TAILQ_HEAD(scan_stream_list, scan_stream);
 
 struct scans {
     struct httpd *httpd;
     struct request_list waiting;
     struct request_list blocked; /* for a place: their answers do not fit one part */
     struct patience stale_patience;
-    struct stream_list streams;
-    struct stream_list wanting; /* a part, and not asked for it yet */
+    struct scan_stream_list streams;
+    struct scan_stream_list wanting; /* a part, and not asked for it yet */
     uint64_t closing[LIMIT_SCANS_MAX];
     unsigned closing_count;
     unsigned places; /* taken: by calls in flight, streams that have a scan, and `closing` */
@@ -43,28 +43,26 @@ struct part {
     struct message_list records; /* what is left of it */
 };
 
-enum stream_step { STREAM_RECORD, STREAM_VALUE, STREAM_OVER };
+enum scan_step { SCAN_STEP_RECORD, SCAN_STEP_VALUE, SCAN_STEP_OVER };
 
-struct stream {
+struct scan_stream {
+    struct stream out; /* first */
     struct scans *scans;
-    struct MHD_Connection *mhd;
-    TAILQ_ENTRY(stream) link, by_want;
+    TAILQ_ENTRY(scan_stream) link, by_want;
     struct scan_call *call; /* in flight */
     uint64_t scan;          /* 0: storaged has nothing more of it */
     uint32_t next_part;
     uint8_t flags;
-    bool wants, suspended, broken;
+    bool wants, broken;
     unsigned failure; /* a PROTO_STATUS: there will be no more */
     uint64_t deadline_ms;
     uint64_t part_ms; /* when the part came */
     struct part part;
-    enum stream_step step;
+    enum scan_step step;
     struct scan_record record; /* the last that was taken */
     struct json_bytes value;   /* what is left of its value */
     uint8_t last_key[LIMIT_KEY_BYTES_CAP];
     size_t last_key_bytes;
-    struct buffer text; /* made and not yet taken, from text_at on */
-    size_t text_at;
 };
 
 /* A call in flight: of a request (SCAN_OPEN), a stream (SCAN_NEXT), or neither (SCAN_CLOSE). What
@@ -73,58 +71,59 @@ struct scan_call {
     struct edge_call call;
     struct scans *scans;
     struct request *request;
-    struct stream *stream;
+    struct scan_stream *stream;
     bool has_place;
 };
 
 /* ---- lines ---- */
 
-static void add_line_end(struct stream *stream)
+static void add_line_end(struct scan_stream *stream)
 {
     char tail[40];
     int length = snprintf(tail, sizeof(tail), ",\"revision\":%llu}\n",
                           (unsigned long long)stream->record.revision);
-    buffer_append(&stream->text, tail, (size_t)length);
+    buffer_append(&stream->out.text, tail, (size_t)length);
 }
 
-static void add_record(struct stream *stream)
+static void add_record(struct scan_stream *stream)
 {
     const struct scan_record *record = &stream->record;
-    buffer_append(&stream->text, "{", 1);
-    json_append_bytes(&stream->text, "key", record->key, record->key_bytes);
+    buffer_append(&stream->out.text, "{", 1);
+    json_append_bytes(&stream->out.text, "key", record->key, record->key_bytes);
     if (stream->flags & SCAN_KEYS_ONLY) {
         add_line_end(stream);
         return;
     }
-    buffer_append(&stream->text, ",", 1);
-    stream->value = json_bytes_begin(&stream->text, "value", record->value, record->value_bytes);
-    stream->step = STREAM_VALUE;
+    buffer_append(&stream->out.text, ",", 1);
+    stream->value =
+        json_bytes_begin(&stream->out.text, "value", record->value, record->value_bytes);
+    stream->step = SCAN_STEP_VALUE;
 }
 
-static void add_value(struct stream *stream)
+static void add_value(struct scan_stream *stream)
 {
-    if (json_bytes_more(&stream->value, &stream->text, HTTPD_STREAM_STEP_BYTES))
+    if (json_bytes_more(&stream->value, &stream->out.text, HTTPD_STREAM_STEP_BYTES))
         return;
     add_line_end(stream);
-    stream->step = STREAM_RECORD;
+    stream->step = SCAN_STEP_RECORD;
 }
 
-static void add_last_line(struct stream *stream)
+static void add_last_line(struct scan_stream *stream)
 {
     char text[96];
     const struct scan_part_head *head = &stream->part.head;
     int length = snprintf(text, sizeof(text), "{\"count\":%llu,\"more\":%s,",
                           (unsigned long long)head->keys, head->more ? "true" : "false");
-    buffer_append(&stream->text, text, (size_t)length);
+    buffer_append(&stream->out.text, text, (size_t)length);
     if (head->more)
-        json_append_bytes(&stream->text, "next", stream->last_key, stream->last_key_bytes);
+        json_append_bytes(&stream->out.text, "next", stream->last_key, stream->last_key_bytes);
     else
-        buffer_append(&stream->text, "\"next\":null", 11);
+        buffer_append(&stream->out.text, "\"next\":null", 11);
     length = snprintf(text, sizeof(text), ",\"revision\":%llu}\n", (unsigned long long)head->index);
-    buffer_append(&stream->text, text, (size_t)length);
+    buffer_append(&stream->out.text, text, (size_t)length);
 }
 
-static void add_failure(struct stream *stream)
+static void add_failure(struct scan_stream *stream)
 {
     struct problem problem;
     reply_status_problem(stream->failure, NULL, &problem);
@@ -133,13 +132,13 @@ static void add_failure(struct stream *stream)
                     "the lines were taken too slowly: this scan's view was given up, and it is cut "
                     "here; a limit, and after=, go on behind the last key");
     char *line = problem_render(&problem);
-    buffer_append(&stream->text, line, strlen(line));
+    buffer_append(&stream->out.text, line, strlen(line));
     free(line);
 }
 
 /* ---- parts ---- */
 
-static void stream_drop_part(struct stream *stream)
+static void stream_drop_part(struct scan_stream *stream)
 {
     stream->scans->bytes_held -= stream->part.bytes.length;
     buffer_free(&stream->part.bytes);
@@ -147,7 +146,7 @@ static void stream_drop_part(struct stream *stream)
 }
 
 /* The part becomes the stream's. */
-static void stream_take_part(struct stream *stream, const struct part *part)
+static void stream_take_part(struct scan_stream *stream, const struct part *part)
 {
     stream->part = *part;
     stream->scans->bytes_held += part->bytes.length;
@@ -173,7 +172,7 @@ static struct part part_read(enum edge_end end, const struct wire_reader *body)
 }
 
 /* Takes the next record. A part that only counts has none, or the last key alone. */
-static bool stream_take_record(struct stream *stream)
+static bool stream_take_record(struct scan_stream *stream)
 {
     if (!scan_part_next(&stream->part.records, &stream->record))
         return false;
@@ -184,7 +183,7 @@ static bool stream_take_record(struct stream *stream)
     return true;
 }
 
-static void stream_want(struct stream *stream)
+static void stream_want(struct scan_stream *stream)
 {
     if (stream->wants || stream->call)
         return;
@@ -192,7 +191,7 @@ static void stream_want(struct stream *stream)
     TAILQ_INSERT_TAIL(&stream->scans->wanting, stream, by_want);
 }
 
-static void stream_want_no_more(struct stream *stream)
+static void stream_want_no_more(struct scan_stream *stream)
 {
     if (stream->wants)
         TAILQ_REMOVE(&stream->scans->wanting, stream, by_want);
@@ -201,87 +200,56 @@ static void stream_want_no_more(struct stream *stream)
 
 /* ---- the response ---- */
 
-/* Makes some text, or says why not. */
-enum render_outcome { RENDER_DONE, RENDER_WAIT, RENDER_END };
-
-static enum render_outcome stream_render_end(struct stream *stream)
+static enum stream_outcome stream_render_end(struct scan_stream *stream)
 {
     stream_drop_part(stream);
-    if (stream->step == STREAM_OVER)
-        return RENDER_END;
+    if (stream->step == SCAN_STEP_OVER)
+        return stream->broken ? STREAM_BROKEN : STREAM_END;
     if (!stream->failure && stream->scan) {
         stream_want(stream);
-        return RENDER_WAIT;
+        return STREAM_WAIT;
     }
     if (stream->failure)
         add_failure(stream);
     else
         add_last_line(stream);
     stream->broken = stream->failure != 0;
-    stream->step = STREAM_OVER;
-    return RENDER_DONE;
+    stream->step = SCAN_STEP_OVER;
+    return STREAM_TEXT;
 }
 
-static enum render_outcome stream_render(struct stream *stream)
+static enum stream_outcome stream_render(struct scan_stream *stream)
 {
-    while (stream->text.length < HTTPD_STREAM_STEP_BYTES) {
-        if (stream->step == STREAM_VALUE)
+    while (stream->out.text.length < HTTPD_STREAM_STEP_BYTES) {
+        if (stream->step == SCAN_STEP_VALUE)
             add_value(stream);
         else if (!stream_take_record(stream))
-            return stream->text.length ? RENDER_DONE : stream_render_end(stream);
+            return stream->out.text.length ? STREAM_TEXT : stream_render_end(stream);
         else if (!(stream->flags & SCAN_COUNT_ONLY))
             add_record(stream);
     }
-    return RENDER_DONE;
+    return STREAM_TEXT;
 }
 
 /* Between two lines it is told why; within one, nothing more can be said. */
-static void stream_cut(struct stream *stream)
+static void stream_cut(struct scan_stream *stream)
 {
-    if (stream->step == STREAM_OVER)
+    if (stream->step == SCAN_STEP_OVER)
         return;
     stream->failure = PROTO_STATUS_TIMEOUT;
-    if (stream->step == STREAM_VALUE) {
-        stream->step = STREAM_OVER;
+    if (stream->step == SCAN_STEP_VALUE) {
+        stream->step = SCAN_STEP_OVER;
         stream->broken = true;
     }
     stream_drop_part(stream);
 }
 
-static ssize_t stream_read(void *context, uint64_t at, char *into, size_t into_bytes)
+static enum stream_outcome scan_render(struct stream *out)
 {
-    struct stream *stream = context;
-    (void)at;
-    if (stream->text_at == stream->text.length) {
-        stream->text.length = stream->text_at = 0;
-        if (loop_now_ms(stream->scans->httpd->loop) >= stream->deadline_ms)
-            stream_cut(stream);
-        switch (stream_render(stream)) {
-        case RENDER_DONE:
-            break;
-        case RENDER_WAIT:
-            stream->suspended = true;
-            MHD_suspend_connection(stream->mhd);
-            return 0;
-        case RENDER_END:
-            return stream->broken ? MHD_CONTENT_READER_END_WITH_ERROR
-                                  : MHD_CONTENT_READER_END_OF_STREAM;
-        }
-    }
-    size_t length = stream->text.length - stream->text_at;
-    length = length < into_bytes ? length : into_bytes;
-    memcpy(into, stream->text.bytes + stream->text_at, length);
-    stream->text_at += length;
-    return (ssize_t)length;
-}
-
-static void stream_wake(struct stream *stream)
-{
-    if (!stream->suspended)
-        return;
-    stream->suspended = false;
-    MHD_resume_connection(stream->mhd);
-    server_wake(stream->scans->httpd->server);
+    struct scan_stream *stream = (struct scan_stream *)out;
+    if (loop_now_ms(out->httpd->loop) >= stream->deadline_ms)
+        stream_cut(stream);
+    return stream_render(stream);
 }
 
 static void scans_close(struct scans *scans, uint64_t scan)
@@ -291,7 +259,7 @@ static void scans_close(struct scans *scans, uint64_t scan)
 
 static void stream_free(void *context)
 {
-    struct stream *stream = context;
+    struct scan_stream *stream = context;
     struct scans *scans = stream->scans;
     if (stream->call)
         stream->call->stream = NULL; /* its answer says whether there is anything to close */
@@ -300,7 +268,7 @@ static void stream_free(void *context)
     stream_want_no_more(stream);
     stream_drop_part(stream);
     TAILQ_REMOVE(&scans->streams, stream, link);
-    buffer_free(&stream->text);
+    buffer_free(&stream->out.text);
     free(stream);
 }
 
@@ -316,9 +284,10 @@ static void answer_status(struct request *request, unsigned status)
 /* The answer begins with this part. */
 static void stream_begin(struct scans *scans, struct request *request, const struct part *part)
 {
-    struct stream *stream = memory_new_zeroed(1, sizeof(*stream));
+    struct scan_stream *stream = memory_new_zeroed(1, sizeof(*stream));
+    stream->out =
+        (struct stream){.httpd = scans->httpd, .mhd = request->mhd, .render = scan_render};
     stream->scans = scans;
-    stream->mhd = request->mhd;
     stream->flags = request->range->open.flags;
     stream->deadline_ms = loop_now_ms(scans->httpd->loop) + HTTPD_SCAN_MS_MAX;
     TAILQ_INSERT_TAIL(&scans->streams, stream, link);
@@ -359,7 +328,7 @@ void scans_on_part(struct edge_call *edge_call, enum edge_end end, struct wire_r
     if (call->stream) {
         call->stream->call = NULL;
         stream_take_part(call->stream, &part);
-        stream_wake(call->stream);
+        stream_wake(&call->stream->out);
     } else if (call->request && part.head.status == PROTO_STATUS_OK) {
         stream_begin(scans, call->request, &part);
     } else {
@@ -405,7 +374,7 @@ static bool send_close(struct scans *scans)
 
 static bool send_next(struct scans *scans)
 {
-    struct stream *stream = TAILQ_FIRST(&scans->wanting);
+    struct scan_stream *stream = TAILQ_FIRST(&scans->wanting);
     struct scan_next next = {.scan = stream->scan, .part = stream->next_part};
     scan_next_encode(&scans->message, &next);
     struct scan_call *call = scans_call(scans, PROTO_SCAN_NEXT, HTTPD_SCAN_PART_MS_MAX);
@@ -445,7 +414,7 @@ static bool send_open(struct scans *scans, struct request *request)
 /* The slowest of the clients that take long gives up its place and its part. */
 static void make_room(struct scans *scans)
 {
-    struct stream *stream, *slowest = NULL;
+    struct scan_stream *stream, *slowest = NULL;
     TAILQ_FOREACH(stream, &scans->streams, link)
     {
         if (stream->part.bytes.length && !stream->call &&
@@ -519,7 +488,7 @@ void scans_add_stale(struct scans *scans, struct request *request)
 /* The calls in flight have ended; what storaged had is gone with it. */
 void scans_on_storaged_down(struct scans *scans)
 {
-    struct stream *stream;
+    struct scan_stream *stream;
     while (!TAILQ_EMPTY(&scans->waiting))
         answer_status(TAILQ_FIRST(&scans->waiting), PROTO_STATUS_UNAVAILABLE);
     while (!TAILQ_EMPTY(&scans->blocked))
@@ -532,7 +501,7 @@ void scans_on_storaged_down(struct scans *scans)
         stream->failure = PROTO_STATUS_UNAVAILABLE;
         scans->places--;
         stream_want_no_more(stream);
-        stream_wake(stream);
+        stream_wake(&stream->out);
     }
     scans->places -= scans->closing_count;
     scans->closing_count = 0;
@@ -541,14 +510,14 @@ void scans_on_storaged_down(struct scans *scans)
 
 void scans_finish(struct scans *scans)
 {
-    struct stream *stream;
+    struct scan_stream *stream;
     patience_exhaust(&scans->stale_patience);
     TAILQ_FOREACH(stream, &scans->streams, link)
     {
         stream->failure = PROTO_STATUS_UNAVAILABLE;
         stream->part.records.left = 0;
         stream_want_no_more(stream);
-        stream_wake(stream);
+        stream_wake(&stream->out);
     }
 }
 

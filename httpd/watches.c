@@ -9,7 +9,7 @@
 #include "patience.h"
 #include "reply.h"
 #include "routes.h"
-#include "server.h"
+#include "stream.h"
 #include "text.h"
 #include "watch.h"
 
@@ -38,12 +38,12 @@ struct watches {
 enum watch_step { WATCH_STEP_EVENT, WATCH_STEP_VALUE, WATCH_STEP_OVER };
 
 struct watch_stream {
+    struct stream out; /* first */
     struct watches *watches;
-    struct MHD_Connection *mhd;
     TAILQ_ENTRY(watch_stream) link, by_want;
     struct watch_call *call;
     struct deadline beat;
-    bool wants, idle, suspended, beats;
+    bool wants, idle, beats;
     uint64_t gone_oldest; /* 0: history goes back far enough */
     uint64_t next;        /* what has not been asked for begins here */
     uint32_t next_skip;
@@ -53,8 +53,6 @@ struct watch_stream {
     enum watch_step step;
     struct watch_change change;
     struct json_bytes value;
-    struct buffer text; /* made and not yet taken, from text_at on */
-    size_t text_at;
     uint8_t filter;
     size_t key_bytes;
     uint8_t key[LIMIT_KEY_BYTES_CAP];
@@ -148,12 +146,13 @@ static void add_begin(struct watch_stream *stream)
         length += snprintf(text + length, sizeof(text) - (size_t)length, ".%u", change->ordinal);
     length += snprintf(text + length, sizeof(text) - (size_t)length, "\nevent: %s\ndata: {",
                        is_put ? "put" : "delete");
-    buffer_append(&stream->text, text, (size_t)length);
-    json_append_bytes(&stream->text, "key", change->key, change->key_bytes);
+    buffer_append(&stream->out.text, text, (size_t)length);
+    json_append_bytes(&stream->out.text, "key", change->key, change->key_bytes);
     if (!is_put)
         return;
-    buffer_append(&stream->text, ",", 1);
-    stream->value = json_bytes_begin(&stream->text, "value", change->value, change->value_bytes);
+    buffer_append(&stream->out.text, ",", 1);
+    stream->value =
+        json_bytes_begin(&stream->out.text, "value", change->value, change->value_bytes);
     stream->step = WATCH_STEP_VALUE;
 }
 
@@ -162,7 +161,7 @@ static void add_end(struct watch_stream *stream)
     char text[48];
     int length = snprintf(text, sizeof(text), ",\"revision\":%llu}\n\n",
                           (unsigned long long)stream->change.index);
-    buffer_append(&stream->text, text, (size_t)length);
+    buffer_append(&stream->out.text, text, (size_t)length);
     if (!stream->change.ordinal)
         stream->told = stream->change.index;
     stream->step = WATCH_STEP_EVENT;
@@ -173,7 +172,7 @@ static void add_gone(struct watch_stream *stream)
     char text[128];
     int length = snprintf(text, sizeof(text), "event: gone\ndata: {\"oldest\":%llu}\n\n",
                           (unsigned long long)stream->gone_oldest);
-    buffer_append(&stream->text, text, (size_t)length);
+    buffer_append(&stream->out.text, text, (size_t)length);
     stream->step = WATCH_STEP_OVER;
 }
 
@@ -186,7 +185,7 @@ static void add_beat(struct watch_stream *stream)
         length += snprintf(text + length, sizeof(text) - (size_t)length, "id: %llu\n\n",
                            (unsigned long long)stream->told);
     }
-    buffer_append(&stream->text, text, (size_t)length);
+    buffer_append(&stream->out.text, text, (size_t)length);
     stream->beats = false;
 }
 
@@ -215,15 +214,6 @@ static void stream_want_no_more(struct watch_stream *stream)
     stream->wants = false;
 }
 
-static void stream_wake(struct watch_stream *stream)
-{
-    if (!stream->suspended)
-        return;
-    stream->suspended = false;
-    MHD_resume_connection(stream->mhd);
-    server_wake(stream->watches->httpd->server);
-}
-
 /* Takes over the bytes, if there is something in them. */
 static void stream_take_part(struct watch_stream *stream, struct buffer *bytes,
                              const struct watch_head *head, struct message_list changes)
@@ -240,7 +230,7 @@ static void stream_take_part(struct watch_stream *stream, struct buffer *bytes,
         stream->gone_oldest = head->oldest;
     stream->idle = !stream->gone_oldest && head->next > head->applied;
     if (changes.left || stream->gone_oldest)
-        stream_wake(stream);
+        stream_wake(&stream->out);
     else if (!stream->idle)
         stream_want(stream);
 }
@@ -258,48 +248,38 @@ static bool stream_render_rest(struct watch_stream *stream)
         add_beat(stream);
     else if (!stream->idle)
         stream_want(stream);
-    return stream->text.length > 0;
+    return stream->out.text.length > 0;
 }
 
 static bool stream_render(struct watch_stream *stream)
 {
-    while (stream->text.length < HTTPD_STREAM_STEP_BYTES) {
+    while (stream->out.text.length < HTTPD_STREAM_STEP_BYTES) {
         if (stream->step == WATCH_STEP_VALUE) {
-            if (!json_bytes_more(&stream->value, &stream->text, HTTPD_STREAM_STEP_BYTES))
+            if (!json_bytes_more(&stream->value, &stream->out.text, HTTPD_STREAM_STEP_BYTES))
                 add_end(stream);
         } else if (watch_ok_next(&stream->changes, &stream->change)) {
             add_begin(stream);
             if (stream->step == WATCH_STEP_EVENT)
                 add_end(stream);
         } else {
-            return stream->text.length > 0 || stream_render_rest(stream);
+            return stream->out.text.length > 0 || stream_render_rest(stream);
         }
     }
     return true;
 }
 
-static ssize_t stream_read(void *context, uint64_t at, char *into, size_t into_bytes)
+/* An answer of a process that goes ends behind a whole event. */
+static enum stream_outcome watch_render(struct stream *out)
 {
-    struct watch_stream *stream = context;
+    struct watch_stream *stream = (struct watch_stream *)out;
     struct watches *watches = stream->watches;
-    (void)at;
-    if (stream->text_at == stream->text.length) {
-        stream->text.length = stream->text_at = 0;
-        if (stream->step == WATCH_STEP_OVER ||
-            (watches->httpd->draining && stream->step == WATCH_STEP_EVENT))
-            return MHD_CONTENT_READER_END_OF_STREAM;
-        if (!stream_render(stream)) {
-            stream->suspended = true;
-            MHD_suspend_connection(stream->mhd);
-            return 0;
-        }
-        deadline_set(&watches->beats, &stream->beat, HTTPD_WATCH_BEAT_MS);
-    }
-    size_t length = stream->text.length - stream->text_at;
-    length = length < into_bytes ? length : into_bytes;
-    memcpy(into, stream->text.bytes + stream->text_at, length);
-    stream->text_at += length;
-    return (ssize_t)length;
+    if (stream->step == WATCH_STEP_OVER ||
+        (watches->httpd->draining && stream->step == WATCH_STEP_EVENT))
+        return STREAM_END;
+    if (!stream_render(stream))
+        return STREAM_WAIT;
+    deadline_set(&watches->beats, &stream->beat, HTTPD_WATCH_BEAT_MS);
+    return STREAM_TEXT;
 }
 
 static void stream_free(void *context)
@@ -313,7 +293,7 @@ static void stream_free(void *context)
     deadline_remove(&watches->beats, &stream->beat);
     TAILQ_REMOVE(&watches->streams, stream, link);
     watches->count--;
-    buffer_free(&stream->text);
+    buffer_free(&stream->out.text);
     free(stream);
 }
 
@@ -323,21 +303,22 @@ static void on_beat(void *context, struct deadline *deadline)
         (struct watch_stream *)(void *)((char *)deadline - offsetof(struct watch_stream, beat));
     (void)context;
     stream->beats = true;
-    stream_wake(stream);
+    stream_wake(&stream->out);
 }
 
 static struct watch_stream *stream_new(struct watches *watches, const struct request *request)
 {
     const struct watching *watching = request->watching;
     struct watch_stream *stream = memory_new_zeroed(1, sizeof(*stream));
+    stream->out =
+        (struct stream){.httpd = watches->httpd, .mhd = request->mhd, .render = watch_render};
     stream->watches = watches;
-    stream->mhd = request->mhd;
     stream->filter = watching->filter;
     stream->key_bytes = watching->key_bytes;
     if (watching->key_bytes)
         memcpy(stream->key, watching->key, watching->key_bytes);
     stream->told = watching->from ? watching->from - 1 : 0;
-    buffer_append(&stream->text, ":\n\n", 3); /* so that the answer's head goes out at once */
+    buffer_append(&stream->out.text, ":\n\n", 3); /* so that the answer's head goes out at once */
     TAILQ_INSERT_TAIL(&watches->streams, stream, link);
     deadline_add(&watches->beats, &stream->beat);
     deadline_set(&watches->beats, &stream->beat, HTTPD_WATCH_BEAT_MS);
@@ -477,9 +458,9 @@ static bool ask_for_request(struct watches *watches)
     return true;
 }
 
-/* A call that waits for a later index than one needs that came since is no hindrance: it ends at
- * its time, and until then it may be answered late. So it waits for a short time only, and for what
- * is next in any case. */
+/* One call waits for the first index that an idle stream needs. A stream that needs an earlier one
+ * than the call in flight waits for sends another: both may be in flight, until the first has had
+ * its time. */
 static void ask_for_news(struct watches *watches)
 {
     struct watch_stream *stream;
@@ -546,7 +527,7 @@ void watches_drain(struct watches *watches)
     struct watch_stream *stream;
     TAILQ_FOREACH(stream, &watches->streams, link)
     {
-        stream_wake(stream);
+        stream_wake(&stream->out);
     }
 }
 
