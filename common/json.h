@@ -1,6 +1,9 @@
 /* JSON (RFC 8259) read strictly, value by value, as its reader expects it: nothing is allocated,
  * and strings are decoded where they stand. Every function skips the space before what it reads;
- * false: it is not there, and the reader is of no more use. */
+ * false: it is not there, and the reader is of no more use.
+ *
+ * Beside cJSON, for keys and values: cJSON ends a string at a NUL, holds numbers as doubles, and
+ * copies what may be 16 MiB. */
 #pragma once
 
 #include <stdbool.h>

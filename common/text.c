@@ -2,6 +2,18 @@
 
 #include <string.h>
 
+bool text_read_number(const void *bytes, size_t length, uint64_t *ret_number)
+{
+    const uint8_t *digits = bytes;
+    uint64_t number = 0;
+    for (size_t i = 0; i < length; i++)
+        if (digits[i] < '0' || digits[i] > '9' || __builtin_mul_overflow(number, 10u, &number) ||
+            __builtin_add_overflow(number, (uint64_t)(digits[i] - '0'), &number))
+            return false;
+    *ret_number = number;
+    return length > 0;
+}
+
 static void append(struct buffer *into, const char *text)
 {
     buffer_append(into, text, strlen(text));

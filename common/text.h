@@ -1,9 +1,12 @@
-/* Bytes as text: UTF-8, base64, and strings of JSON. */
+/* Bytes as text: numbers, UTF-8, base64, and strings of JSON. */
 #pragma once
 
 #include "buffer.h"
 
 #include <stdbool.h>
+
+/* Decimal digits and nothing else, one at least. False: they are none, or more than 2^64 - 1. */
+bool text_read_number(const void *bytes, size_t length, uint64_t *ret_number);
 
 /* The bytes of the valid sequence at `bytes`, 0 if there is none (RFC 3629, 4): no overlong forms,
  * no surrogates, nothing over U+10FFFF. `left` is at least 1. */

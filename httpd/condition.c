@@ -2,6 +2,8 @@
  * hold: it becomes revision 0, which no key has, so that it fails in its turn like any other. */
 #include "condition.h"
 
+#include "text.h"
+
 #include <microhttpd.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,16 +34,9 @@ static bool parse_tag(const char *text, const char **ret_opaque, size_t *ret_len
 
 static uint64_t revision_of(const char *opaque, size_t length)
 {
-    uint64_t revision = 0;
-    if (length == 0 || opaque[0] == '0')
-        return 0;
-    for (size_t i = 0; i < length; i++) {
-        if (opaque[i] < '0' || opaque[i] > '9' ||
-            __builtin_mul_overflow(revision, 10u, &revision) ||
-            __builtin_add_overflow(revision, (uint64_t)(opaque[i] - '0'), &revision))
-            return 0;
-    }
-    return revision;
+    uint64_t revision;
+    bool is_one = length > 0 && opaque[0] != '0' && text_read_number(opaque, length, &revision);
+    return is_one ? revision : 0;
 }
 
 static bool is_star(const char *text)

@@ -1,5 +1,7 @@
 #include "guard.h"
 
+#include "text.h"
+
 #include <errno.h>
 #include <microhttpd.h>
 #include <string.h>
@@ -65,19 +67,6 @@ static bool is_host(const char *text, size_t length)
         if (text[i] <= 0x20 || text[i] > 0x7e || strchr(",/?#@\\\"<>", text[i]))
             return false;
     return true;
-}
-
-static bool parse_length(const struct guard_field *field, uint64_t *ret_length)
-{
-    uint64_t length = 0;
-    for (size_t i = 0; i < field->value_bytes; i++) {
-        char byte = field->value[i];
-        if (byte < '0' || byte > '9' || __builtin_mul_overflow(length, 10u, &length) ||
-            __builtin_add_overflow(length, (uint64_t)(byte - '0'), &length))
-            return false;
-    }
-    *ret_length = length;
-    return field->value_bytes > 0;
 }
 
 /* ---- layout: where each piece begins, given where the one before ended ---- */
@@ -202,7 +191,7 @@ static int check_framing(const struct guard_head *head, const known_fields found
     if (encoding && (is_1_0 || strcasecmp(encoding->value, "chunked")))
         return refuse(problem, MHD_HTTP_BAD_REQUEST,
                       "the only Transfer-Encoding is chunked, in HTTP/1.1");
-    if (length && !parse_length(length, &findings->content_length))
+    if (length && !text_read_number(length->value, length->value_bytes, &findings->content_length))
         return refuse(problem, MHD_HTTP_BAD_REQUEST, "Content-Length is not a number");
     findings->chunked = encoding != NULL;
     return 0;

@@ -1,5 +1,7 @@
 #include "range.h"
 
+#include "text.h"
+
 #include <microhttpd.h>
 #include <string.h>
 
@@ -105,11 +107,7 @@ static int read_limit(const struct uri *uri, struct range *range, struct problem
 {
     const struct uri_parameter *limit = uri_find(uri, "limit");
     uint64_t value = 0;
-    bool good = limit && limit->value_bytes > 0;
-    for (size_t i = 0; good && i < limit->value_bytes; i++)
-        good = limit->value[i] >= '0' && limit->value[i] <= '9' &&
-               !__builtin_mul_overflow(value, 10u, &value) &&
-               !__builtin_add_overflow(value, (uint64_t)(limit->value[i] - '0'), &value);
+    bool good = limit && text_read_number(limit->value, limit->value_bytes, &value);
     if (limit && (!good || value == 0))
         return problem_set(problem, MHD_HTTP_BAD_REQUEST,
                            "query parameter limit: want a number from 1 on");

@@ -69,30 +69,22 @@ struct watch_call {
 
 /* ---- what is asked for ---- */
 
-static bool read_number(const uint8_t **at, const uint8_t *end, uint64_t max, uint64_t *ret_number)
-{
-    const uint8_t *begin = *at;
-    uint64_t number = 0;
-    for (; *at < end && **at >= '0' && **at <= '9'; (*at)++)
-        if (__builtin_mul_overflow(number, 10u, &number) ||
-            __builtin_add_overflow(number, (uint64_t)(**at - '0'), &number) || number > max)
-            return false;
-    *ret_number = number;
-    return *at > begin;
-}
-
 /* R or R.k */
 static bool read_event_id(const char *text, struct watching *watching)
 {
+    size_t length = strcspn(text, " \t"), revision_bytes = strcspn(text, ". \t");
     uint64_t revision, ordinal = 0;
-    const uint8_t *at = (const uint8_t *)text, *end = at + strcspn(text, " \t");
-    if (!read_number(&at, end, UINT64_MAX - 1, &revision))
+    bool has_ordinal = revision_bytes < length;
+    if (text[length + strspn(text + length, " \t")] ||
+        !text_read_number(text, revision_bytes, &revision) || revision == UINT64_MAX)
         return false;
-    if (at < end && (*at++ != '.' || !read_number(&at, end, UINT32_MAX, &ordinal) || !ordinal))
+    if (has_ordinal &&
+        (!text_read_number(text + revision_bytes + 1, length - revision_bytes - 1, &ordinal) ||
+         !revision || !ordinal || ordinal > UINT32_MAX))
         return false;
-    watching->from = ordinal ? revision : revision + 1;
+    watching->from = has_ordinal ? revision : revision + 1;
     watching->skip = (uint32_t)ordinal;
-    return at == end && watching->from > 0;
+    return true;
 }
 
 static int read_from(const struct request *request, struct watching *watching,
@@ -100,12 +92,10 @@ static int read_from(const struct request *request, struct watching *watching,
 {
     const struct uri_parameter *from = uri_find(&request->uri, "from");
     const char *id = request->findings.last_event_id;
-    if (from) {
-        const uint8_t *at = from->value, *end = at + from->value_bytes;
-        if (!read_number(&at, end, UINT64_MAX - 1, &watching->from) || at < end || !watching->from)
-            return problem_set(problem, MHD_HTTP_BAD_REQUEST,
-                               "query parameter from: want a revision, 1 or more");
-    }
+    bool good = from && text_read_number(from->value, from->value_bytes, &watching->from);
+    if (from && (!good || !watching->from))
+        return problem_set(problem, MHD_HTTP_BAD_REQUEST,
+                           "query parameter from: want a revision, 1 or more");
     if (id && !read_event_id(id, watching))
         return problem_set(problem, MHD_HTTP_BAD_REQUEST,
                            "header field Last-Event-ID: want the id of an event");
