@@ -109,10 +109,10 @@ static void server_on_deadline(void *context, struct deadline *deadline)
         problem_set(&problem, MHD_HTTP_REQUEST_TIMEOUT, "the request did not come in time: %s",
                     connection->request.state == REQUEST_HEAD ? "its head" : "its body");
         request_refuse_raw(&connection->request, &problem);
-        connection->request.linger = false;
     }
     connection->shut = true;
-    (void)shutdown(connection->request.fd, SHUT_RD);
+    /* Both ways: with the receiving side alone, libmicrohttpd goes on reading what still comes. */
+    (void)shutdown(connection->request.fd, SHUT_RDWR);
     server_wake(context);
 }
 
