@@ -30,7 +30,8 @@ struct connection {
     uint64_t idle_since_ms;
     bool busy;       /* between a target and the end of its answer */
     bool has_served; /* at least one request */
-    bool shut;       /* told to end: in the drain, or by its deadline */
+    bool shut;       /* told to end by the drain: what came before is still answered */
+    bool late;       /* its deadline is over: nothing of it is carried out any more */
     struct deadline deadline;
     uint64_t body_begun_ms, body_bytes;
     struct request request;
@@ -110,7 +111,7 @@ static void server_on_deadline(void *context, struct deadline *deadline)
                     connection->request.state == REQUEST_HEAD ? "its head" : "its body");
         request_refuse_raw(&connection->request, &problem);
     }
-    connection->shut = true;
+    connection->late = true;
     /* Both ways: with the receiving side alone, libmicrohttpd goes on reading what still comes. */
     (void)shutdown(connection->request.fd, SHUT_RDWR);
     server_wake(context);
@@ -155,7 +156,7 @@ static enum MHD_Result server_on_access(void *context, struct MHD_Connection *mh
 {
     struct connection *connection = *request_context;
     (void)context, (void)mhd, (void)url;
-    if (!connection || connection->shut)
+    if (!connection || connection->late)
         return MHD_NO;
     bool goes_on;
     if (connection->request.state == REQUEST_HEAD) {
@@ -203,7 +204,7 @@ static void server_refuse_unreadable(struct server *server)
     struct problem problem;
     TAILQ_FOREACH(connection, &server->connections, link)
     {
-        if (!connection->busy || connection->request.state != REQUEST_HEAD)
+        if (!connection->busy || connection->late || connection->request.state != REQUEST_HEAD)
             continue;
         const union MHD_ConnectionInfo *info = MHD_get_connection_info(
             connection->request.mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);

@@ -6,14 +6,13 @@
 
 #include "lib/client.h"
 #include "lib/node.h"
+#include "lib/raw.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #define ANSWERS_MAX 4u
@@ -35,20 +34,6 @@ struct answers {
 
 /* ---- on the wire ---- */
 
-static int raw_connect(void)
-{
-    struct timeval patience = {.tv_sec = 15};
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons(node.http_port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_ge(fd, 0);
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    return fd;
-}
-
 static struct answers parse(const char *got)
 {
     struct answers answers = {.closed = true};
@@ -62,7 +47,7 @@ static struct answers exchange(const char *bytes, size_t length)
 {
     static char got[262144];
     size_t total = 0;
-    int fd = raw_connect();
+    int fd = raw_connect(&node, 0);
     for (size_t sent = 0; sent < length;) {
         ssize_t part = send(fd, bytes + sent, length - sent, MSG_NOSIGNAL);
         if (part <= 0) /* it has closed, with its answer on the way */

@@ -3,12 +3,16 @@
 
 #include "lib/client.h"
 #include "lib/load.h"
+#include "lib/raw.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define RESTARTS 10u
+#define DRAIN_MS 300u /* a connection that has served is ended before; the drain lasts longer */
 
 /* Keep-alive clients at full speed; httpd's drain answers each and closes, so even a reset would be
  * a failure here. */
@@ -34,6 +38,40 @@ START_TEST(test_restart_httpd_under_load_fails_no_request)
             under_load, records.count, (unsigned long long)put.ms_max);
     ck_assert_uint_lt(under_load, records.count);
     records_free(&records);
+    node_free(&node);
+}
+END_TEST
+
+static void receive_status(int fd, const char *status)
+{
+    char text[2048];
+    ssize_t got = recv(fd, text, sizeof(text) - 1, 0);
+    ck_assert_int_gt(got, 0);
+    text[got] = '\0';
+    ck_assert_msg(!strncmp(text + strlen("HTTP/1.1 "), status, strlen(status)), "%s", text);
+}
+
+/* The drain ends an idle connection in the very turn in which its next request is found: it is
+ * answered, as one that had come a turn before. */
+START_TEST(test_restart_a_request_that_meets_the_end_of_its_connection_is_answered)
+{
+    static const char request[] = "PUT /kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n1";
+    struct node node;
+    node_new(&node, NULL);
+    node_start(&node);
+    int fd = raw_connect(&node, 0);
+    raw_send(fd, request);
+    receive_status(fd, "200");
+    pid_t httpd = node_daemon_pid(&node, "httpd");
+    ck_assert_int_eq(kill(httpd, SIGTERM), 0);
+    NODE_WAIT(&node, node_log_count(&node, "daemon=httpd", "event=draining", NULL) == 1, 5000);
+    ck_assert_int_eq(kill(httpd, SIGSTOP), 0);
+    raw_send(fd, request);
+    for (uint64_t until_ms = now_ms() + DRAIN_MS; now_ms() < until_ms;)
+        node_pause();
+    ck_assert_int_eq(kill(httpd, SIGCONT), 0);
+    receive_status(fd, "200");
+    close(fd);
     node_free(&node);
 }
 END_TEST
@@ -94,4 +132,5 @@ END_TEST
 
 UNIT_MAIN("restart", test_hung_or_killed_raftd_is_504_with_the_outcome_unknown,
           test_restart_httpd_under_load_fails_no_request,
+          test_restart_a_request_that_meets_the_end_of_its_connection_is_answered,
           test_stopped_raftd_is_503_and_started_again_serves)

@@ -4,8 +4,8 @@
 
 #include "lib/client.h"
 #include "lib/node.h"
+#include "lib/raw.h"
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -177,17 +177,10 @@ END_TEST
 /* A small window, so that most of the answer waits in the daemons. */
 static int ask_and_wait(const char *query)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons(node.http_port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     char request[256], first[9];
-    int window = 4096;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    int length =
-        snprintf(request, sizeof(request), "GET /kv?%s HTTP/1.1\r\nHost: h\r\n\r\n", query);
-    ck_assert_int_eq(send(fd, request, (size_t)length, MSG_NOSIGNAL), length);
+    int fd = raw_connect(&node, 4096);
+    snprintf(request, sizeof(request), "GET /kv?%s HTTP/1.1\r\nHost: h\r\n\r\n", query);
+    raw_send(fd, request);
     ck_assert_int_eq(recv(fd, first, 8, MSG_WAITALL), 8);
     ck_assert_int_eq(memcmp(first, "HTTP/1.1", 8), 0);
     return fd;

@@ -5,8 +5,8 @@
 
 #include "lib/client.h"
 #include "lib/node.h"
+#include "lib/raw.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
@@ -56,14 +56,8 @@ static uint64_t opened_ms;
 
 static int slow_open(enum slow_kind kind)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons(node.http_port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    size_t length = strlen(kinds[kind].begin);
-    ck_assert_int_eq(send(fd, kinds[kind].begin, length, MSG_NOSIGNAL), (ssize_t)length);
+    int fd = raw_connect(&node, 0);
+    raw_send(fd, kinds[kind].begin);
     return fd;
 }
 
