@@ -18,6 +18,8 @@
 #include "segment.h"
 #include "snapshot.h"
 #include "status.h"
+#include "txn.h"
+#include "watch.h"
 
 #include <string.h>
 
@@ -191,6 +193,46 @@ static void scans(uint8_t which, struct wire_reader *reader)
         }
 }
 
+static void watches(uint8_t which, struct wire_reader *reader)
+{
+    struct message_list list;
+    struct watch watch;
+    struct watch_head head;
+    struct watch_change change;
+    if (which == 37 && !watch_decode(reader, &watch))
+        touch(watch.key, watch.key_bytes);
+    if (which == 38 && !watch_ok_decode(reader, &head, &list))
+        while (watch_ok_next(&list, &change)) {
+            touch(change.key, change.key_bytes);
+            touch(change.value, change.value_bytes);
+        }
+}
+
+static void transactions(uint8_t which, const uint8_t *bytes, size_t length)
+{
+    struct txn txn;
+    struct txn_compare compare;
+    struct txn_operation operation;
+    struct txn_result_head head;
+    struct txn_result_record record;
+    struct txn_list list;
+    if (which == 39 && !txn_decode(bytes, length, &txn)) {
+        while (txn_compare_next(&txn.compares, &compare)) {
+            touch(compare.key, compare.key_bytes);
+            touch(compare.value, compare.value_bytes);
+        }
+        while (txn_operation_next(&txn.thens, &operation))
+            touch(operation.key, operation.key_bytes);
+        while (txn_operation_next(&txn.elses, &operation))
+            touch(operation.value, operation.value_bytes);
+    }
+    if (which == 40 && !txn_result_decode(bytes, length, &head, &list))
+        while (txn_result_next(&list, &record)) {
+            touch(record.key, record.key_bytes);
+            touch(record.value, record.value_bytes);
+        }
+}
+
 static void others(uint8_t which, const uint8_t *bytes, size_t length)
 {
     struct command command;
@@ -221,7 +263,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
     if (length == 0)
         return 0;
-    uint8_t which = bytes[0] % 37;
+    uint8_t which = bytes[0] % 41;
     uint8_t *exact = malloc(length); /* so that a byte too far is seen */
     memcpy(exact, bytes + 1, length - 1);
     struct wire_reader reader = wire_reader_of(exact, length - 1);
@@ -236,6 +278,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     peers(which, &reader);
     reader = wire_reader_of(exact, length - 1);
     scans(which, &reader);
+    reader = wire_reader_of(exact, length - 1);
+    watches(which, &reader);
+    transactions(which, exact, length - 1);
     others(which, exact, length - 1);
     free(exact);
     return 0;

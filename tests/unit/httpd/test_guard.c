@@ -1,84 +1,17 @@
-/* Heads are given as they come from the socket; head_cut leaves them as libmicrohttpd does: NULs
- * over the separators, lines ended by a line feed with or without a carriage return, values cut at
- * a NUL. */
+/* Heads are given as they come from the socket. */
 #include "guard.h"
 
 #include "../unit.h"
+#include "head.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static char text[65536];
-
-static char *cut_line(char **at)
-{
-    char *line = *at;
-    char *end = line;
-    while (*end != '\n' && !(end[0] == '\r' && end[1] == '\n'))
-        end++;
-    *at = *end == '\r' ? end + 2 : end + 1;
-    memset(end, 0, (size_t)(*at - end));
-    return line;
-}
-
-static void cut_request_line(struct guard_head *head, char *line)
-{
-    char *space = strchr(line, ' ');
-    head->method = line;
-    *space = '\0';
-    head->target = space + 1 + strspn(space + 1, " ");
-    space = strrchr(head->target, ' ');
-    *space = '\0';
-    head->target_bytes = (size_t)(space - head->target);
-    head->version = space + 1;
-}
-
-/* Like libmicrohttpd, a folded line is put behind the name, not the value, in another place. */
-static void cut_field(struct guard_head *head, char *line)
-{
-    static char folded[256];
-    char *colon = strchr(line, ':');
-    struct guard_field *field = &head->fields[head->fields_count];
-    if (line[0] == ' ' || line[0] == '\t') {
-        field--;
-        snprintf(folded, sizeof(folded), "%s%s", field->name, line + strspn(line, " \t"));
-        field->name = folded;
-        field->name_bytes = strlen(folded);
-        return;
-    }
-    ck_assert_ptr_nonnull(colon);
-    *colon = '\0';
-    field->name = line;
-    field->name_bytes = strlen(line);
-    field->value = colon + 1 + strspn(colon + 1, " \t");
-    field->value_bytes = strlen(field->value);
-    head->fields_count++;
-}
-
-static void head_cut(struct guard_head *head, const char *raw, size_t length)
-{
-    static char came[65536];
-    char *at = text;
-    memcpy(text, raw, length);
-    memcpy(came, raw, length);
-    memset(head, 0, sizeof(*head));
-    cut_request_line(head, cut_line(&at));
-    for (;;) {
-        char *line = cut_line(&at);
-        if (!*line)
-            break;
-        cut_field(head, line);
-    }
-    head->target_text = came + (head->target - text);
-    head->end = at;
-    head->head_bytes = (size_t)(at - head->method);
-}
 
 static int check(const char *raw, size_t length, struct guard_findings *findings,
                  struct problem *problem)
 {
     static struct guard_head head;
-    head_cut(&head, raw, length);
+    ck_assert(head_cut(&head, raw, length));
     return guard_check(&head, findings, problem);
 }
 
