@@ -10,6 +10,7 @@
 #include "reply.h"
 #include "routes.h"
 #include "server.h"
+#include "watches.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -310,6 +311,15 @@ static void put_httpd(struct buffer *into, const struct httpd *httpd)
             httpd->proxy ? proxy_forwards(httpd->proxy) : 0);
 }
 
+static void put_watches(struct buffer *into, const struct watches *watches)
+{
+    put_one(into, "conure_http_watches", "gauge", "Clients that watch.", watches_count(watches));
+    put_one(into, "conure_http_watch_events_total", "counter", "Changes sent to those who watch.",
+            watches_events(watches));
+    put_one(into, "conure_http_watch_waiting_bytes", "gauge",
+            "Of changes that wait until their clients take them.", watches_bytes(watches));
+}
+
 /* Of httpd's process, under the names that every exporter has. */
 static void put_process(struct buffer *into)
 {
@@ -345,6 +355,8 @@ char *exposition_render(const struct httpd *httpd, const struct survey_findings 
         put_figures(&text, &findings->store, store_figures, COUNT(store_figures));
     }
     put_httpd(&text, httpd);
+    if (httpd->watches)
+        put_watches(&text, httpd->watches);
     put_process(&text);
     buffer_append(&text, "", 1);
     return (char *)text.bytes;

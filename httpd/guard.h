@@ -5,7 +5,7 @@
  * listens to the first of two Content-Lengths. It parses in place, though, putting NULs over the
  * separators it saw. So the guard accounts for every byte of the head: between the fields that
  * libmicrohttpd reports may stand nothing but what a strict head has there. One thing it cannot
- * see: a NUL and a line feed at the end of a field line look like CR LF, NULs both. */
+ * see: a NUL among the two bytes that end a field line, as all are NULs then. */
 #pragma once
 
 #include "httpd_limits.h"

@@ -32,6 +32,7 @@ struct watches {
     bool is_waiting; /* for news */
     uint64_t news_index;
     size_t bytes_held;
+    uint64_t events;
     struct buffer message;
 };
 
@@ -152,6 +153,7 @@ static void add_end(struct watch_stream *stream)
     int length = snprintf(text, sizeof(text), ",\"revision\":%llu}\n\n",
                           (unsigned long long)stream->change.index);
     buffer_append(&stream->out.text, text, (size_t)length);
+    stream->watches->events++;
     if (!stream->change.ordinal)
         stream->told = stream->change.index;
     stream->step = WATCH_STEP_EVENT;
@@ -308,7 +310,6 @@ static struct watch_stream *stream_new(struct watches *watches, const struct req
     if (watching->key_bytes)
         memcpy(stream->key, watching->key, watching->key_bytes);
     stream->told = watching->from ? watching->from - 1 : 0;
-    buffer_append(&stream->out.text, ":\n\n", 3); /* so that the answer's head goes out at once */
     TAILQ_INSERT_TAIL(&watches->streams, stream, link);
     deadline_add(&watches->beats, &stream->beat);
     deadline_set(&watches->beats, &stream->beat, HTTPD_WATCH_BEAT_MS);
@@ -330,6 +331,18 @@ static void answer_status(struct request *request, unsigned status, uint64_t old
     request_answer_problem(request, &problem);
 }
 
+/* So that the answer's head goes out at once; who gave no place to begin at is told it (else 0),
+ * and can go on from there even if the connection ends before the first change. */
+static void stream_greet(struct watch_stream *stream, uint64_t applied)
+{
+    char text[48] = ":\n\n";
+    if (applied) {
+        stream->told = applied;
+        snprintf(text, sizeof(text), ":\n\nid: %llu\n\n", (unsigned long long)applied);
+    }
+    buffer_append(&stream->out.text, text, strlen(text));
+}
+
 static void on_first(struct watches *watches, struct request *request, struct buffer *bytes,
                      const struct watch_head *head, struct message_list changes)
 {
@@ -339,8 +352,7 @@ static void on_first(struct watches *watches, struct request *request, struct bu
     }
     struct watch_stream *stream = stream_new(watches, request);
     watches->count++;
-    if (!stream->told && !request->watching->from)
-        stream->told = head->applied;
+    stream_greet(stream, request->watching->from ? 0 : head->applied);
     stream_take_part(stream, bytes, head, changes);
     struct reply_stream reply = {.type = "text/event-stream",
                                  .read = stream_read,
@@ -525,6 +537,16 @@ void watches_finish(struct watches *watches)
 {
     patience_exhaust(&watches->patience);
     watches_drain(watches);
+}
+
+uint64_t watches_events(const struct watches *watches)
+{
+    return watches->events;
+}
+
+size_t watches_bytes(const struct watches *watches)
+{
+    return watches->bytes_held;
 }
 
 unsigned watches_count(const struct watches *watches)

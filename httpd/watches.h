@@ -47,5 +47,9 @@ void watches_drain(struct watches *watches);
 /* Answers all that wait. */
 void watches_finish(struct watches *watches);
 unsigned watches_count(const struct watches *watches);
+/* Changes sent to clients so far, to each for itself. */
+uint64_t watches_events(const struct watches *watches);
+/* Of changes that wait for their clients. */
+size_t watches_bytes(const struct watches *watches);
 
 void watches_on_changes(struct edge_call *call, enum edge_end end, struct wire_reader *body);

@@ -84,6 +84,9 @@ static enum outcome attempt_exchange(struct attempt *attempt, const char *url)
         .body_bytes = attempt->request->body_bytes,
         .is_write = attempt->request->is_write,
         .timeout_ms = attempt->until_ms - now_ms,
+        .header = attempt->request->header,
+        .take = attempt->request->take,
+        .take_context = attempt->request->take_context,
     };
     return exchange_run(attempt->client->exchange, &one, &attempt->client->answer, attempt->error);
 }

@@ -20,6 +20,9 @@ struct client_request {
     bool is_change;                    /* of members or leader: 502 is about the other node */
     const struct url_servers *servers; /* NULL: the options' (ask.h) */
     uint64_t timeout_ms;               /* for all of it; 0: as above */
+    const char *header;                /* these as in exchange.h; the header is read for each try */
+    exchange_take_fn *take;
+    void *take_context;
 };
 
 /* -ENOMEM if libcurl cannot be set up. `interrupted`: see exchange_new. */

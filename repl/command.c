@@ -6,6 +6,7 @@
 #include "members.h"
 #include "scan.h"
 #include "session.h"
+#include "watch.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -186,6 +187,8 @@ static const struct command table[] = {
     {"delete", "KEY", "remove a key, if it is there", 1, 1, command_delete, true},
     {"scan", "[PREFIX]", "list the keys that begin so (--limit N, --keys)", 0, 1, command_scan,
      true},
+    {"watch", "[PREFIX]", "show changes of the keys that begin so, until Ctrl-C", 0, 1,
+     command_watch, true},
     {"status", "", "what the node says about itself and its leader", 0, 0, command_status, false},
     {"members", "", "who belongs to the cluster", 0, 0, command_members, false},
     {"join", "ID ADDR", "add the node ID, whose raft address is ADDR, to the cluster", 2, 2,

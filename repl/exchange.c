@@ -11,15 +11,23 @@ struct exchange {
     CURL *curl;
     struct curl_slist *headers;
     const volatile sig_atomic_t *interrupted;
-    struct buffer *body; /* of the answer being read */
-    bool too_large;
+    const struct exchange_request *request; /* being answered, into: */
+    struct buffer *body;
+    bool too_large, not_wanted;
     char reason[CURL_ERROR_SIZE];
 };
 
 static size_t exchange_on_body(char *bytes, size_t one, size_t length, void *context)
 {
     struct exchange *exchange = context;
+    long status = 0;
     (void)one; /* always 1 */
+    (void)curl_easy_getinfo(exchange->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (exchange->request->take && status == 200) {
+        exchange->not_wanted =
+            length && !exchange->request->take(exchange->request->take_context, bytes, length);
+        return exchange->not_wanted ? CURL_WRITEFUNC_ERROR : length;
+    }
     if (exchange->body->length + length > REPL_ANSWER_BYTES_MAX) {
         exchange->too_large = true;
         return CURL_WRITEFUNC_ERROR;
@@ -51,7 +59,6 @@ static bool exchange_prepare(struct exchange *exchange)
            !curl_easy_setopt(curl, CURLOPT_PROXY, "") && /* nodes are asked directly */
            !curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) &&
            !curl_easy_setopt(curl, CURLOPT_USERAGENT, "conure-repl/" CONURE_VERSION) &&
-           !curl_easy_setopt(curl, CURLOPT_HTTPHEADER, exchange->headers) &&
            !curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, exchange_on_body) &&
            !curl_easy_setopt(curl, CURLOPT_WRITEDATA, exchange) &&
            !curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, exchange_on_progress) &&
@@ -82,12 +89,29 @@ void exchange_free(struct exchange *exchange)
     curl_global_cleanup();
 }
 
-static CURLcode exchange_set(struct exchange *exchange, const struct exchange_request *request)
+static CURLcode exchange_set_times(CURL *curl, const struct exchange_request *request)
 {
-    CURL *curl = exchange->curl;
     uint64_t connect_ms =
         request->timeout_ms < REPL_CONNECT_MS_MAX ? request->timeout_ms : REPL_CONNECT_MS_MAX;
+    long whole_ms = request->take ? 0 : (long)request->timeout_ms;
+    long silence_s = request->take ? (long)REPL_SILENCE_S_MAX : 0;
+    CURLcode code = curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, whole_ms);
+    if (!code)
+        code = curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
+    if (!code)
+        code = curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, request->take ? 1L : 0L);
+    if (!code)
+        code = curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, silence_s);
+    return code;
+}
+
+static CURLcode exchange_set(struct exchange *exchange, const struct exchange_request *request,
+                             struct curl_slist *headers)
+{
+    CURL *curl = exchange->curl;
     CURLcode code = curl_easy_setopt(curl, CURLOPT_URL, request->url);
+    if (!code)
+        code = curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     if (!code && request->body) {
         code = curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_bytes);
         code = code ? code : curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body);
@@ -97,9 +121,7 @@ static CURLcode exchange_set(struct exchange *exchange, const struct exchange_re
     if (!code)
         code = curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method);
     if (!code)
-        code = curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
-    if (!code)
-        code = curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
+        code = exchange_set_times(curl, request);
     if (!code)
         code = curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, request->is_write ? 1L : 0L);
     if (!code)
@@ -132,7 +154,7 @@ static enum outcome exchange_outcome(const struct exchange *exchange, CURLcode c
     (void)curl_easy_getinfo(exchange->curl, CURLINFO_REQUEST_SIZE, &sent_bytes);
     if (code == CURLE_OK)
         return OUTCOME_ANSWERED;
-    if (code == CURLE_ABORTED_BY_CALLBACK)
+    if (code == CURLE_ABORTED_BY_CALLBACK || exchange->not_wanted)
         return OUTCOME_INTERRUPTED;
     if (exchange->too_large)
         return OUTCOME_TOO_LARGE;
@@ -147,16 +169,26 @@ static int server_length(const char *url)
     return (int)(host - url + (long)strcspn(host, "/?"));
 }
 
+/* With the request's own header before those of all. */
+static CURLcode exchange_perform(struct exchange *exchange, const struct exchange_request *request)
+{
+    struct curl_slist own = {.data = (char *)request->header, .next = exchange->headers};
+    bool has_own = request->header && request->header[0];
+    CURLcode code = exchange_set(exchange, request, has_own ? &own : exchange->headers);
+    if (request->take)
+        (void)request->take(request->take_context, "", 0);
+    return code ? code : curl_easy_perform(exchange->curl);
+}
+
 enum outcome exchange_run(struct exchange *exchange, const struct exchange_request *request,
                           struct exchange_answer *answer, struct error *error)
 {
+    exchange->request = request;
     exchange->body = &answer->body;
-    exchange->too_large = false;
+    exchange->too_large = exchange->not_wanted = false;
     exchange->reason[0] = '\0';
     buffer_clear(&answer->body, 1u << 20);
-    CURLcode code = exchange_set(exchange, request);
-    if (!code)
-        code = curl_easy_perform(exchange->curl);
+    CURLcode code = exchange_perform(exchange, request);
     enum outcome outcome = exchange_outcome(exchange, code);
     if (outcome == OUTCOME_ANSWERED) {
         (void)curl_easy_getinfo(exchange->curl, CURLINFO_RESPONSE_CODE, &answer->status);

@@ -13,6 +13,10 @@
 
 struct exchange; /* keeps connections open between requests */
 
+/* Takes bytes of an answer with status 200 as they come; `length` 0: another answer may begin.
+ * False: no more of it is wanted (OUTCOME_INTERRUPTED). */
+typedef bool exchange_take_fn(void *context, const char *bytes, size_t length);
+
 struct exchange_request {
     const char *method;
     const char *url;
@@ -20,6 +24,10 @@ struct exchange_request {
     size_t body_bytes;
     bool is_write;
     uint64_t timeout_ms;
+    const char *header;     /* one more, "Name: value"; NULL or "": none */
+    exchange_take_fn *take; /* NULL: into the answer. Else the answer may last for ever, but not be
+                               silent for REPL_SILENCE_S_MAX */
+    void *take_context;
 };
 
 /* Zero-initialised; used again and again. */

@@ -17,7 +17,7 @@ enum outcome {
     OUTCOME_ANSWERED,    /* there is a status */
     OUTCOME_NOT_SENT,    /* no connection: nothing has reached the server */
     OUTCOME_BROKEN,      /* something was sent, and no whole answer came */
-    OUTCOME_INTERRUPTED, /* by the user; something may have been sent */
+    OUTCOME_INTERRUPTED, /* by the user, or whom it was for; something may have been sent */
     OUTCOME_TOO_LARGE,   /* the answer is over REPL_ANSWER_BYTES_MAX */
 };
 

@@ -13,6 +13,9 @@
 #define REPL_TIMEOUT_MS_MAX 3600000u
 #define REPL_COMPLETE_MS_MAX 1000u /* Tab: nobody waits longer for that */
 #define REPL_CONNECT_MS_MAX 3000u  /* a silent host must leave time for the next server */
+/* A watch hears from its server at least each ten seconds; after this it asks another. */
+#define REPL_SILENCE_S_MAX 30u
+#define REPL_AGAIN_MS 200u /* between two tries to go on with a watch */
 
 /* A script's line: the largest value with each byte as \xNN, and its key. Longer: the script ends.
  */

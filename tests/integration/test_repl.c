@@ -1,11 +1,14 @@
 /* conure-repl against a real node: one-shot, script, and on a pseudo-terminal. */
 #include "../unit/unit.h"
 
+#include "lib/client.h"
 #include "lib/node.h"
 
+#include <poll.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -107,6 +110,27 @@ static void type(int terminal, const char *line)
     ck_assert_int_eq(write(terminal, line, strlen(line)), (ssize_t)strlen(line));
 }
 
+/* Puts until one is shown: when the watch begins cannot be seen from here. */
+static void expect_watch(struct node *node, int terminal)
+{
+    char output[256], seen[4096];
+    size_t length = 0;
+    uint64_t until_ms = now_ms() + 10000;
+    do {
+        struct pollfd ready = {.fd = terminal, .events = POLLIN};
+        ck_assert_int_eq(run_command(output, sizeof(output), "%s --server %s put t2 seen",
+                                     binary("conure-repl"), node->url),
+                         0);
+        if (poll(&ready, 1, 100) == 1) {
+            ssize_t got = read(terminal, seen + length, sizeof(seen) - 1 - length);
+            ck_assert_int_gt(got, 0);
+            length += (size_t)got;
+        }
+        seen[length] = '\0';
+        ck_assert_msg(now_ms() < until_ms && length < sizeof(seen) - 1, "%s", seen);
+    } while (!strstr(seen, "put\tt2\tseen\r\n"));
+}
+
 START_TEST(test_repl_interactive_with_history)
 {
     struct node node;
@@ -143,6 +167,11 @@ START_TEST(test_repl_interactive_with_history)
     expect(&node, terminal, "v3\r\n");
     type(terminal, "get t\t\r");
     expect(&node, terminal, "typed-value\r\n");
+    type(terminal, "watch t\r"); /* until Ctrl-C; then there is a prompt again */
+    expect_watch(&node, terminal);
+    type(terminal, "\003");
+    type(terminal, "get t1\r");
+    expect(&node, terminal, "typed-value\r\n");
     type(terminal, "exit\r");
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
@@ -153,5 +182,68 @@ START_TEST(test_repl_interactive_with_history)
 }
 END_TEST
 
-UNIT_MAIN("repl", test_repl_one_shot_outputs_and_exit_codes, test_repl_script_on_stdin,
+static unsigned lines_of(const char *path)
+{
+    char output[32];
+    (void)run_command(output, sizeof(output), "cat %s 2>/dev/null | wc -l", path);
+    return (unsigned)atoi(output);
+}
+
+/* httpd is started again in the middle, and the next server is nobody: nothing is lost, and nothing
+ * shown twice. */
+START_TEST(test_repl_watch_goes_on_behind_what_it_has_shown)
+{
+    struct node node;
+    char output[8192], path[128], expected[1024] = "";
+    node_new(&node, NULL);
+    node_start(&node);
+    snprintf(path, sizeof(path), "%s/watched", node.folder);
+    pid_t pid = fork();
+    if (pid == 0) {
+        char servers[256];
+        snprintf(servers, sizeof(servers), "%s,127.0.0.1:1", node.url);
+        if (!freopen(path, "w", stdout))
+            _exit(126);
+        execl(binary("conure-repl"), "conure-repl", "--server", servers, "watch", "w/",
+              (char *)NULL);
+        _exit(127);
+    }
+    struct client *client = client_new(node.url, 10000);
+    NODE_WAIT(&node,
+              strstr(client_do(client, "GET", "/metrics", NULL, 0, NULL).body,
+                     "path=\"/watch\",method=\"GET\",code=\"200\"} 1\n"),
+              10000);
+    for (unsigned i = 0; i < 9; i++) {
+        char target[32], line[64];
+        snprintf(target, sizeof(target), "/kv/w%%2F%u", i);
+        snprintf(line, sizeof(line), i % 3 == 2 ? "delete\tw/%u\n" : "put\tw/%u\tone\\x0atwo\n",
+                 i % 3 == 2 ? i - 1 : i);
+        if (i % 3 == 2)
+            snprintf(target, sizeof(target), "/kv/w%%2F%u", i - 1);
+        strcat(expected, line);
+        if (i == 0) /* what happens before the first event it has seen is not lost either */
+            ck_assert_int_eq(kill(pid, SIGSTOP), 0);
+        if (i == 0 || i == 3 || i == 7)
+            ck_assert_int_eq(node_launch_command(&node, "restart httpd", output, sizeof(output)),
+                             0);
+        struct answer answer = i % 3 == 2 ? client_do(client, "DELETE", target, NULL, 0, NULL)
+                                          : client_do(client, "PUT", target, "one\ntwo", 7, NULL);
+        ck_assert_int_eq(answer.status, 200);
+        ck_assert_int_eq(kill(pid, SIGCONT), 0);
+    }
+    NODE_WAIT(&node, lines_of(path) >= 9, 10000);
+    ck_assert_int_eq(run_command(output, sizeof(output), "cat %s", path), 0);
+    ck_assert_str_eq(output, expected);
+    ck_assert_int_eq(kill(pid, SIGINT), 0);
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+    client_free(client);
+    node_free(&node);
+    int code = run_command(output, sizeof(output), "timeout 30 %s --server %s watch",
+                           binary("conure-repl"), node.url);
+    ck_assert_int_eq(code, 5); /* what never began is not waited for */
+}
+END_TEST
+
+UNIT_MAIN("repl", test_repl_watch_goes_on_behind_what_it_has_shown,
+          test_repl_one_shot_outputs_and_exit_codes, test_repl_script_on_stdin,
           test_repl_interactive_with_history)
