@@ -87,7 +87,7 @@
 /* While a snapshot is being sent, what comes behind it is kept up to this. */
 #define LIMIT_LOG_HELD_BYTES (1024u << 20)
 
-/* HTTP. At the connection cap new ones wait in the listen backlog. */
+/* HTTP. At the connection cap new ones are refused, 503. */
 #define LIMIT_HTTP_CONNECTIONS_MAX 4096u
 #define LIMIT_HTTP_HEADER_BYTES_MAX (32u << 10) /* 431 */
 #define LIMIT_HTTP_URI_BYTES_MAX                                                                   \

@@ -24,6 +24,11 @@
  * open fewer than this and LIMIT_HTTP_CONNECTIONS_MAX together, the connection cap sinks. */
 #define HTTPD_SPARE_FDS 256u
 #define HTTPD_CONNECTIONS_MIN 16u /* with fewer descriptors than that the daemon does not start */
+/* A client's address may hold so many of the connections: the others are not shut out by one. */
+#define HTTPD_CONNECTIONS_OF_ONE(all) ((all) / 4 * 3)
+/* Connections over a cap are accepted to be told so (503, or 429 for an address's own), so many at
+ * once; more wait in the listen backlog, for the moment that takes. */
+#define HTTPD_REFUSALS_MAX 32u
 
 /* Bodies. One that is refused is read to its end and dropped if that is short, so that the
  * connection lives on; else the answer goes out at once and the connection ends. */
@@ -105,8 +110,10 @@ _Static_assert(HTTPD_RESULTS_BYTES_MAX + LIMIT_VALUE_BYTES_CAP + (2u << 20) <
 _Static_assert(HTTPD_PROPOSE_CALLS_MAX + HTTPD_READ_INDEX_CALLS_MAX + HTTPD_CHANGES_CALLS_MAX + 1 <
                    LIMIT_BUS_CALLS_MAX,
                "raftd's edge always has a place for a status call");
-_Static_assert(2 * HTTPD_FORWARD_CONNECTIONS_MAX + HTTPD_LINGER_COUNT_MAX < HTTPD_SPARE_FDS,
-               "connections to the leader need no descriptor that a client was promised");
+_Static_assert(
+    2 * HTTPD_FORWARD_CONNECTIONS_MAX + HTTPD_LINGER_COUNT_MAX + HTTPD_REFUSALS_MAX <
+        HTTPD_SPARE_FDS,
+    "connections to the leader, and refusals, need no descriptor that a client was promised");
 _Static_assert(2000 * HTTPD_FORWARD_IDLE_S_MAX < LIMIT_HTTP_IDLE_MS_MAX,
                "a connection that is used again was not just closed at its other end");
 _Static_assert(2 * HTTPD_READ_CALLS_MAX + HTTPD_SCAN_CALLS_MAX + HTTPD_WATCH_CALLS_MAX + 2 + 1 <

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -28,10 +29,12 @@ struct connection {
     struct server *server;
     TAILQ_ENTRY(connection) link;
     uint64_t idle_since_ms;
-    bool busy;       /* between a target and the end of its answer */
-    bool has_served; /* at least one request */
-    bool shut;       /* told to end by the drain: what came before is still answered */
-    bool late;       /* its deadline is over: nothing of it is carried out any more */
+    bool busy;           /* between a target and the end of its answer */
+    bool has_served;     /* at least one request */
+    bool shut;           /* told to end by the drain: what came before is still answered */
+    bool refused;        /* over a cap: told so, and not counted */
+    bool late;           /* its deadline is over: nothing of it is carried out any more */
+    uint8_t address[16]; /* the client's; of IPv4: mapped (RFC 4291, 2.5.5.2) */
     struct deadline deadline;
     uint64_t body_begun_ms, body_bytes;
     struct request request;
@@ -48,8 +51,9 @@ struct server {
     struct connection_list connections;
     struct deadlines deadlines;
     unsigned connections_count, connections_max;
-    bool wanted; /* MHD_run has something to do */
-    bool held;   /* and must not, yet */
+    unsigned sockets_count; /* with those that are being refused */
+    bool wanted;            /* MHD_run has something to do */
+    bool held;              /* and must not, yet */
     struct loop_timer hold_timer;
     struct loop_timer drain_timer;
     uint64_t drain_began_ms;
@@ -58,8 +62,65 @@ struct server {
 
 /* ---- connections ---- */
 
+static void connection_read_address(struct connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection->request.mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *address = info ? info->client_addr : NULL;
+    if (address && address->sa_family == AF_INET6) {
+        memcpy(connection->address,
+               &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, 16);
+    } else if (address && address->sa_family == AF_INET) {
+        memset(connection->address + 10, 0xff, 2);
+        memcpy(connection->address + 12,
+               &((const struct sockaddr_in *)(const void *)address)->sin_addr, 4);
+    }
+}
+
+/* How many of those that count are of the same client; only asked when there are many of all. */
+static unsigned server_count_address(const struct server *server,
+                                     const struct connection *connection)
+{
+    const struct connection *other;
+    unsigned count = 0;
+    TAILQ_FOREACH(other, &server->connections, link)
+    {
+        count += !other->refused && !memcmp(other->address, connection->address, 16);
+    }
+    return count;
+}
+
+/* 0, or the status of the refusal in `problem`. */
+static int server_admit(const struct server *server, const struct connection *connection,
+                        struct problem *problem)
+{
+    unsigned of_one = HTTPD_CONNECTIONS_OF_ONE(server->connections_max);
+    int status = 0;
+    if (server->connections_count >= server->connections_max)
+        status = problem_set(problem, MHD_HTTP_SERVICE_UNAVAILABLE,
+                             "this node has its %u connections", server->connections_max);
+    else if (server->connections_count >= of_one &&
+             server_count_address(server, connection) >= of_one)
+        status = problem_set(problem, MHD_HTTP_TOO_MANY_REQUESTS,
+                             "your address has its %u connections to this node", of_one);
+    if (status)
+        problem->retry_after_s = 1;
+    return status;
+}
+
+/* Nothing of it is read: libmicrohttpd finds it ended. */
+static void connection_refuse(struct connection *connection, const struct problem *problem)
+{
+    connection->request.begun_us = clock_monotonic_us();
+    request_refuse_raw(&connection->request, problem);
+    connection->refused = connection->late = true;
+    (void)shutdown(connection->request.fd, SHUT_RDWR);
+    server_wake(connection->server);
+}
+
 static void connection_open(struct server *server, struct MHD_Connection *mhd, void **context)
 {
+    struct problem problem;
     struct connection *connection = memory_new_zeroed(1, sizeof(*connection));
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -68,10 +129,15 @@ static void connection_open(struct server *server, struct MHD_Connection *mhd, v
     connection->request.httpd = server->httpd;
     connection->request.mhd = mhd;
     connection->request.fd = info->connect_fd;
+    connection_read_address(connection);
+    server->sockets_count++;
+    if (server_admit(server, connection, &problem))
+        connection_refuse(connection, &problem);
+    else
+        server->connections_count++;
     TAILQ_INSERT_TAIL(&server->connections, connection, link);
     deadline_add(&server->deadlines, &connection->deadline);
     deadline_set(&server->deadlines, &connection->deadline, LIMIT_HTTP_IDLE_MS_MAX);
-    server->connections_count++;
     *context = connection;
 }
 
@@ -80,7 +146,8 @@ static void connection_close(struct connection *connection)
     struct server *server = connection->server;
     if (connection->request.linger)
         lingerers_take(server->lingerers, connection->request.fd);
-    if (server->connections_count-- == server->connections_max)
+    server->connections_count -= !connection->refused;
+    if (server->sockets_count-- == server->connections_max + HTTPD_REFUSALS_MAX)
         server_wake(server); /* listens again, but only once it runs */
     TAILQ_REMOVE(&server->connections, connection, link);
     deadline_remove(&server->deadlines, &connection->deadline);
@@ -377,11 +444,10 @@ static struct MHD_Daemon *server_start(struct server *server, int listen_fd)
 {
     unsigned flags = MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME;
     return MHD_start_daemon(
-        flags, 0, NULL, NULL, server_on_access, server,                      /* */
-        MHD_OPTION_EXTERNAL_LOGGER, server_on_log, server,                   /* first, as it asks */
-        MHD_OPTION_LISTEN_SOCKET, listen_fd,                                 /* */
-        MHD_OPTION_CONNECTION_LIMIT, server->connections_max,                /* */
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, server->connections_max / 4 * 3, /* */
+        flags, 0, NULL, NULL, server_on_access, server,    /* */
+        MHD_OPTION_EXTERNAL_LOGGER, server_on_log, server, /* first, as it asks */
+        MHD_OPTION_LISTEN_SOCKET, listen_fd,               /* */
+        MHD_OPTION_CONNECTION_LIMIT, server->connections_max + HTTPD_REFUSALS_MAX, /* */
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTPD_CONNECTION_BYTES_MAX,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)LIMIT_HTTP_IDLE_MS_MAX / 1000u, /* */
         MHD_OPTION_NOTIFY_CONNECTION, server_on_connection, server,              /* */

@@ -215,4 +215,88 @@ START_TEST(test_slow_connections_are_dropped_and_disturb_nobody)
 }
 END_TEST
 
-UNIT_MAIN_WITHIN(200, "slow", test_slow_connections_are_dropped_and_disturb_nobody)
+/* ---- at the caps ---- */
+
+#define CAP 64u /* what the limit of open files leaves */
+#define CAP_OF_ONE 48u
+#define CAP_FILES (CAP + 256u) /* HTTPD_SPARE_FDS */
+
+static void expect_answer(int fd, const char *status)
+{
+    char text[2048] = "", want[32];
+    snprintf(want, sizeof(want), "HTTP/1.1 %s", status);
+    ck_assert_int_gt(recv(fd, text, sizeof(text) - 1, 0), 0);
+    ck_assert_msg(!strncmp(text, want, strlen(want)), "want %s: %s", status, text);
+    ck_assert(status[0] == '2' || strstr(text, "\r\nRetry-After: 1\r\n"));
+}
+
+static const char cap_request[] = "GET /livez HTTP/1.1\r\nHost: h\r\n\r\n";
+
+static void expect_served(int fd)
+{
+    raw_send(fd, cap_request);
+    expect_answer(fd, "200");
+}
+
+static unsigned long httpd_cpu_ticks(void)
+{
+    char path[64];
+    unsigned long user = 0, system_time = 0;
+    snprintf(path, sizeof(path), "/proc/%d/stat", node_daemon_pid(&node, "httpd"));
+    FILE *file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(fscanf(file, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+                            &user, &system_time),
+                     2);
+    (void)fclose(file);
+    return user + system_time;
+}
+
+/* Refused with the reason, at once; who is in is served on; and there is room again when some
+ * leave. */
+START_TEST(test_slow_who_comes_over_a_cap_is_told_so)
+{
+    struct rlimit limit = {CAP_FILES, CAP_FILES};
+    int open[CAP];
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0); /* the daemons inherit it */
+    node_new(&node, NULL);
+    node_start(&node);
+    for (unsigned i = 0; i < CAP; i++) {
+        open[i] = raw_connect_from(&node, i < CAP_OF_ONE ? 2 : 3, 0);
+        expect_served(open[i]);
+        if (i + 1 != CAP_OF_ONE)
+            continue;
+        int over = raw_connect_from(&node, 2, 0);
+        expect_answer(over, "429");
+        close(over);
+    }
+    for (unsigned i = 0; i < 200; i++) {
+        int over = raw_connect_from(&node, 4, 0);
+        expect_answer(over, "503");
+        close(over);
+    }
+    unsigned long ticks = httpd_cpu_ticks();
+    (void)poll(NULL, 0, 1000); /* what is measured is a second */
+    ck_assert_uint_le(httpd_cpu_ticks() - ticks, 10);
+    for (unsigned i = 0; i < CAP; i++)
+        expect_served(open[i]);
+    close(open[0]);
+    int again = -1;
+    char first[16] = "";
+    for (uint64_t until_ms = now_ms() + 5000; strncmp(first, "HTTP/1.1 200", 12);) {
+        ck_assert(now_ms() < until_ms);
+        if (again >= 0)
+            close(again);
+        again = raw_connect_from(&node, 4, 0);
+        (void)send(again, cap_request, strlen(cap_request), MSG_NOSIGNAL);
+        ck_assert_int_gt(recv(again, first, sizeof(first) - 1, 0), 0);
+    }
+    close(again);
+    for (unsigned i = 1; i < CAP; i++)
+        close(open[i]);
+    node_free(&node);
+}
+END_TEST
+
+UNIT_MAIN_WITHIN(200, "slow", test_slow_who_comes_over_a_cap_is_told_so,
+                 test_slow_connections_are_dropped_and_disturb_nobody)

@@ -8,6 +8,13 @@
 
 int raw_connect(const struct node *node, int window_bytes)
 {
+    return raw_connect_from(node, 1, window_bytes);
+}
+
+int raw_connect_from(const struct node *node, unsigned last, int window_bytes)
+{
+    struct sockaddr_in own = {.sin_family = AF_INET,
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK - 1 + last)};
     struct timeval patience = {.tv_sec = RAW_PATIENCE_S};
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons(node->http_port),
@@ -18,6 +25,7 @@ int raw_connect(const struct node *node, int window_bytes)
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     if (window_bytes)
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window_bytes, sizeof(window_bytes));
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&own, sizeof(own)), 0);
     ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     return fd;
 }
