@@ -3,6 +3,7 @@
 
 #include "lib/client.h"
 #include "lib/node.h"
+#include "lib/usage.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,35 +13,13 @@
 #define CPU_PERCENT_MAX 0.5
 #define RSS_KIB_MAX (40 * 1024)
 
-static void process_usage(pid_t pid, unsigned long *ret_ticks, unsigned long *ret_rss_kib)
-{
-    char path[64], line[1024];
-    unsigned long user = 0, system = 0;
-    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-    FILE *file = fopen(path, "r");
-    ck_assert_ptr_nonnull(file);
-    ck_assert_ptr_nonnull(fgets(line, sizeof(line), file));
-    fclose(file);
-    ck_assert_int_eq(sscanf(strrchr(line, ')'),
-                            ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-                            &system),
-                     2);
-    *ret_ticks += user + system;
-    snprintf(path, sizeof(path), "/proc/%d/status", pid);
-    file = fopen(path, "r");
-    while (fgets(line, sizeof(line), file)) {
-        unsigned long kib;
-        if (sscanf(line, "VmRSS: %lu", &kib) == 1)
-            *ret_rss_kib += kib;
-    }
-    fclose(file);
-}
-
 static void node_usage(const pid_t pids[4], unsigned long *ret_ticks, unsigned long *ret_rss_kib)
 {
     *ret_ticks = *ret_rss_kib = 0;
-    for (int i = 0; i < 4; i++)
-        process_usage(pids[i], ret_ticks, ret_rss_kib);
+    for (int i = 0; i < 4; i++) {
+        *ret_ticks += usage_cpu_ticks(pids[i]);
+        *ret_rss_kib += usage_kib(pids[i], "VmRSS");
+    }
 }
 
 START_TEST(test_idle_node_uses_little_cpu_and_memory)

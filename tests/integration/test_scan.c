@@ -3,13 +3,18 @@
 #include "../unit/unit.h"
 
 #include "lib/client.h"
+#include "lib/cluster.h"
+#include "lib/crowd.h"
+#include "lib/fill.h"
 #include "lib/node.h"
 #include "lib/raw.h"
+#include "lib/usage.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -233,13 +238,8 @@ START_TEST(test_scan_slow_readers_hold_up_nobody)
     ck_assert_int_eq(client_do(client, "PUT", "/kv/a", "1", 1, NULL).status, 200);
     ck_assert_int_eq(client_do(client, "GET", "/kv?prefix=a", NULL, 0, NULL).status, 200);
 #ifndef __SANITIZE_ADDRESS__ /* it keeps what is freed for a while, and that counts */
-    char output[256];
-    (void)run_command(output, sizeof(output), "grep VmHWM /proc/%d/status",
-                      node_daemon_pid(&node, "httpd"));
-    ck_assert_msg(atoi(output + strcspn(output, "0123456789")) < 200000, "httpd: %s", output);
-    (void)run_command(output, sizeof(output), "grep RssAnon /proc/%d/status",
-                      node_daemon_pid(&node, "storaged"));
-    ck_assert_msg(atoi(output + strcspn(output, "0123456789")) < 200000, "storaged: %s", output);
+    ck_assert_uint_lt(usage_kib(node_daemon_pid(&node, "httpd"), "VmHWM"), 200000);
+    ck_assert_uint_lt(usage_kib(node_daemon_pid(&node, "storaged"), "RssAnon"), 200000);
 #endif
     /* all places are taken by those who do not read: one of them is cut */
     NODE_WAIT(&node,
@@ -281,6 +281,84 @@ START_TEST(test_scan_is_cut_clearly_when_storaged_dies)
 }
 END_TEST
 
+/* ---- all keys, while many write ---- */
+
+#define QUIET_MS 5000u
+#define SCANS 3u
+/* What a scan may cost those who write: twice the latency, or what is noise where other tests run
+ * beside this one. */
+#define P99_FACTOR_MAX 2.0
+#define P99_NOISE_MS 100.0
+#define RSS_KIB_MAX (64u << 10) /* more than before it; the file's own pages do not count */
+
+static unsigned anonymous_kib(const struct cluster *cluster)
+{
+    return usage_kib(node_daemon_pid(&cluster->nodes[0], "httpd"), "RssAnon") +
+           usage_kib(node_daemon_pid(&cluster->nodes[0], "raftd"), "RssAnon") +
+           usage_kib(node_daemon_pid(&cluster->nodes[0], "storaged"), "RssAnon");
+}
+
+/* In the background, so that memory can be looked at meanwhile; returns how much more it was. */
+static unsigned scan_all(const struct cluster *cluster, unsigned keys)
+{
+    char output[256], done[160];
+    unsigned before_kib = anonymous_kib(cluster), peak_kib = before_kib;
+    snprintf(done, sizeof(done), "%s/scanned", cluster->nodes[0].folder);
+    (void)run_command(output, sizeof(output),
+                      "(curl -s '%s/kv?prefix=fill-' | wc -l >%s.part; mv %s.part %s) "
+                      ">/dev/null 2>&1 &",
+                      cluster->nodes[0].url, done, done, done);
+    for (uint64_t until_ms = now_ms() + 120000; access(done, F_OK);) {
+        unsigned kib = anonymous_kib(cluster);
+        peak_kib = kib > peak_kib ? kib : peak_kib;
+        ck_assert(now_ms() < until_ms);
+        node_pause();
+    }
+    (void)run_command(output, sizeof(output), "cat %s; rm %s", done, done);
+    ck_assert_uint_eq((unsigned)atoi(output), keys + 1);
+    return peak_kib - before_kib;
+}
+
+START_TEST(test_scan_of_all_keys_delays_no_write)
+{
+    static struct cluster cluster;
+    bool is_nightly = getenv("CONURE_NIGHTLY") != NULL;
+    const struct fill fill = {.count = is_nightly ? 1000000 : 50000, .value_bytes = 100};
+    unsigned before_count, during_count, more_kib = 0;
+    cluster_make(&cluster, &(struct cluster_options){.count = 1});
+    fill_put(&cluster, &fill);
+    struct crowd *crowd = crowd_start(&cluster, &(struct crowd_options){.seed = 31});
+    uint64_t begin_ns = crowd_now_ns();
+    while (crowd_now_ns() - begin_ns < QUIET_MS * 1000000ull)
+        node_pause();
+    uint64_t scan_ns = crowd_now_ns();
+    for (unsigned i = 0; i < SCANS; i++) {
+        unsigned kib = scan_all(&cluster, fill.count);
+        more_kib = kib > more_kib ? kib : more_kib;
+    }
+    uint64_t end_ns = crowd_now_ns();
+    crowd_stop(crowd);
+    double before = crowd_write_ms(crowd, begin_ns + 1000000000u, scan_ns, 0.99, &before_count);
+    double during = crowd_write_ms(crowd, scan_ns, end_ns, 0.99, &during_count);
+    fprintf(stderr,
+            "%u scans of %u keys in %llu ms, %u KiB more memory; p99 of writes %.1f ms of %u "
+            "before, %.1f ms of %u meanwhile\n",
+            SCANS, fill.count, (unsigned long long)((end_ns - scan_ns) / 1000000), more_kib, before,
+            before_count, during, during_count);
+    CLUSTER_CHECK(&cluster, during_count > 0);
+    CLUSTER_CHECK(&cluster,
+                  during <= P99_FACTOR_MAX * before || (!is_nightly && during <= P99_NOISE_MS));
+#ifndef __SANITIZE_ADDRESS__
+    ck_assert_uint_le(more_kib, RSS_KIB_MAX);
+#endif
+    crowd_read_all(crowd);
+    crowd_check(crowd);
+    crowd_free(crowd);
+    cluster_free(&cluster);
+}
+END_TEST
+
 UNIT_MAIN_WITHIN(240, "scan", test_scan_has_every_key_at_once_and_page_by_page,
                  test_scan_is_of_one_moment_while_others_write,
-                 test_scan_slow_readers_hold_up_nobody, test_scan_is_cut_clearly_when_storaged_dies)
+                 test_scan_of_all_keys_delays_no_write, test_scan_slow_readers_hold_up_nobody,
+                 test_scan_is_cut_clearly_when_storaged_dies)

@@ -6,8 +6,8 @@
 #include "lib/client.h"
 #include "lib/node.h"
 #include "lib/raw.h"
+#include "lib/usage.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -144,31 +144,9 @@ static double honest_p99_ms(struct client *client)
 
 /* ---- the daemon ---- */
 
-static unsigned long httpd_rss_kib(void)
+static pid_t httpd_pid(void)
 {
-    char path[64], line[128];
-    unsigned long kib = 0;
-    snprintf(path, sizeof(path), "/proc/%d/status", node_daemon_pid(&node, "httpd"));
-    FILE *file = fopen(path, "r");
-    ck_assert_ptr_nonnull(file);
-    while (fgets(line, sizeof(line), file))
-        if (!strncmp(line, "VmRSS:", 6))
-            kib = strtoul(line + 6, NULL, 10);
-    (void)fclose(file);
-    return kib;
-}
-
-static unsigned httpd_descriptors(void)
-{
-    char path[64];
-    unsigned count = 0;
-    snprintf(path, sizeof(path), "/proc/%d/fd", node_daemon_pid(&node, "httpd"));
-    DIR *folder = opendir(path);
-    ck_assert_ptr_nonnull(folder);
-    while (readdir(folder))
-        count++;
-    closedir(folder);
-    return count;
+    return node_daemon_pid(&node, "httpd");
 }
 
 static void open_all(void)
@@ -188,13 +166,13 @@ START_TEST(test_slow_connections_are_dropped_and_disturb_nobody)
     struct client *client = client_new(node.url, 10000);
     ck_assert_int_eq(client_do(client, "PUT", "/kv/honest", "v", 1, NULL).status, 200);
     double before_ms = honest_p99_ms(client);
-    unsigned descriptors = httpd_descriptors();
+    unsigned descriptors = usage_descriptors(httpd_pid());
     open_all();
     int quiet = slow_open(SLOW_BODY); /* sends no more at all: so it can read what it is told */
     double with_ms = honest_p99_ms(client);
-    ck_assert_uint_ge(httpd_descriptors(), SLOW_COUNT);
-    unsigned long kib = httpd_rss_kib();
-    fprintf(stderr, "p99 of reads: %.2f ms, %.2f ms beside %u slow connections; httpd: %lu KiB\n",
+    ck_assert_uint_ge(usage_descriptors(httpd_pid()), SLOW_COUNT);
+    unsigned kib = usage_kib(httpd_pid(), "VmRSS");
+    fprintf(stderr, "p99 of reads: %.2f ms, %.2f ms beside %u slow connections; httpd: %u KiB\n",
             before_ms, with_ms, SLOW_COUNT, kib);
     ck_assert_uint_lt(kib, RSS_KIB_MAX);
     if (getenv("CONURE_NIGHTLY")) /* then it runs alone */
@@ -207,7 +185,7 @@ START_TEST(test_slow_connections_are_dropped_and_disturb_nobody)
     ck_assert_int_gt(recv(quiet, told, sizeof(told) - 1, MSG_DONTWAIT), 12);
     ck_assert_msg(!strncmp(told, "HTTP/1.1 408", 12), "%s", told);
     close(quiet);
-    NODE_WAIT(&node, httpd_descriptors() <= descriptors, 5000);
+    NODE_WAIT(&node, usage_descriptors(httpd_pid()) <= descriptors, 5000);
     ck_assert_int_eq(client_do(client, "GET", "/kv/honest", NULL, 0, NULL).status, 200);
     ck_assert_int_eq(client_do(client, "GET", "/kv/slow", NULL, 0, NULL).status, 404);
     client_free(client);
@@ -238,20 +216,6 @@ static void expect_served(int fd)
     expect_answer(fd, "200");
 }
 
-static unsigned long httpd_cpu_ticks(void)
-{
-    char path[64];
-    unsigned long user = 0, system_time = 0;
-    snprintf(path, sizeof(path), "/proc/%d/stat", node_daemon_pid(&node, "httpd"));
-    FILE *file = fopen(path, "r");
-    ck_assert_ptr_nonnull(file);
-    ck_assert_int_eq(fscanf(file, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
-                            &user, &system_time),
-                     2);
-    (void)fclose(file);
-    return user + system_time;
-}
-
 /* Refused with the reason, at once; who is in is served on; and there is room again when some
  * leave. */
 START_TEST(test_slow_who_comes_over_a_cap_is_told_so)
@@ -275,9 +239,9 @@ START_TEST(test_slow_who_comes_over_a_cap_is_told_so)
         expect_answer(over, "503");
         close(over);
     }
-    unsigned long ticks = httpd_cpu_ticks();
+    unsigned long ticks = usage_cpu_ticks(httpd_pid());
     (void)poll(NULL, 0, 1000); /* what is measured is a second */
-    ck_assert_uint_le(httpd_cpu_ticks() - ticks, 10);
+    ck_assert_uint_le(usage_cpu_ticks(httpd_pid()) - ticks, 10);
     for (unsigned i = 0; i < CAP; i++)
         expect_served(open[i]);
     close(open[0]);

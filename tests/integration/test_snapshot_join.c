@@ -6,6 +6,7 @@
 #include "lib/cluster.h"
 #include "lib/crowd.h"
 #include "lib/fill.h"
+#include "lib/usage.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -34,42 +35,17 @@ static unsigned join_ms_max(void)
 
 /* ---- memory ---- */
 
-static void forget_peak(pid_t pid)
-{
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/clear_refs", pid);
-    FILE *file = fopen(path, "w");
-    if (file) {
-        fputs("5", file);
-        (void)fclose(file);
-    }
-}
-
-static unsigned peak_kib(pid_t pid)
-{
-    char path[64], line[256];
-    unsigned kib = 0;
-    snprintf(path, sizeof(path), "/proc/%d/status", pid);
-    FILE *file = fopen(path, "r");
-    while (file && fgets(line, sizeof(line), file))
-        if (sscanf(line, "VmHWM: %u", &kib) == 1)
-            break;
-    if (file)
-        (void)fclose(file);
-    return kib;
-}
-
 static void forget_peaks(struct cluster *cluster)
 {
     for (unsigned i = 0; i < JOINER; i++)
-        forget_peak(node_daemon_pid(&cluster->nodes[i], "raftd"));
+        usage_forget_peak(node_daemon_pid(&cluster->nodes[i], "raftd"));
 }
 
 static void expect_bounded_memory(struct cluster *cluster)
 {
     for (unsigned i = 0; i <= JOINER; i++) {
-        unsigned raftd = peak_kib(node_daemon_pid(&cluster->nodes[i], "raftd"));
-        unsigned storaged = peak_kib(node_daemon_pid(&cluster->nodes[i], "storaged"));
+        unsigned raftd = usage_kib(node_daemon_pid(&cluster->nodes[i], "raftd"), "VmHWM");
+        unsigned storaged = usage_kib(node_daemon_pid(&cluster->nodes[i], "storaged"), "VmHWM");
         fprintf(stderr, "%s: peak RSS of raftd %u KiB, of storaged %u KiB\n", cluster->nodes[i].id,
                 raftd, storaged);
 #ifndef __SANITIZE_ADDRESS__
