@@ -108,7 +108,10 @@ static const uint8_t *pager_read_freemap(struct pager *pager, const struct meta 
     bool lies = calls_free(bits, *ret_bytes, 0, PAGE_METAS) ||
                 calls_free(bits, *ret_bytes, meta->root.number, 1) ||
                 calls_free(bits, *ret_bytes, meta->free_map.number, page_run(page));
-    return lies ? NULL : bits;
+    if (!lies)
+        return bits;
+    *ret_bytes = 0;
+    return NULL;
 }
 
 /* What the meta before reaches must not be written over while it may still be fallen back to. If

@@ -2,7 +2,6 @@
 
 #include "clock.h"
 #include "folder.h"
-#include "entropy.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -26,6 +25,15 @@ static void on_crash(int signal_number)
     (void)raise(signal_number);
 }
 
+/* From the kernel, not by getrandom: that is the program's own here, and comes from the seed. */
+static uint64_t seed_any(void)
+{
+    uint32_t seed = 0;
+    if (getentropy(&seed, sizeof(seed)))
+        abort();
+    return seed;
+}
+
 static uint64_t number_of(const struct program *program, const char *text)
 {
     char *end;
@@ -42,8 +50,7 @@ void program_arguments(struct program *program, int argc, char **argv)
     for (int i = 1; i < argc; i += 2) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
         if (!strcmp(name, "--seed"))
-            program->seed =
-                strcmp(value, "random") ? number_of(program, value) : entropy_number();
+            program->seed = strcmp(value, "random") ? number_of(program, value) : seed_any();
         else if (!strcmp(name, "--states"))
             program->states = number_of(program, value);
         else if (!strcmp(name, "--round"))
@@ -60,9 +67,23 @@ void program_arguments(struct program *program, int argc, char **argv)
     }
 }
 
+#define PROGRESS_SECONDS 10u
+
+/* A long run tells where it is: on a terminal in one line, in a file a line each time. */
+static void tell_progress(const struct program *program, uint64_t *told_ms)
+{
+    if (clock_monotonic_ms() - *told_ms < PROGRESS_SECONDS * 1000)
+        return;
+    *told_ms = clock_monotonic_ms();
+    fprintf(stderr, "%s%s: %" PRIu64 " of %" PRIu64 " crash states, %" PRIu64 " rounds%s",
+            isatty(2) ? "\r" : "", program->name, program->seen, program->states, program->round,
+            isatty(2) ? "\033[K" : "\n");
+}
+
 int program_run(struct program *program, bool (*round)(struct random *random))
 {
     uint64_t first = program->round;
+    uint64_t told_ms = clock_monotonic_ms();
     bool good = true;
     program_now = program;
     printf("replay: %s --seed %" PRIu64 " --states %" PRIu64 " --round %" PRIu64 "\n",
@@ -77,6 +98,7 @@ int program_run(struct program *program, bool (*round)(struct random *random))
         good = round(&random);
         if (!good)
             break;
+        tell_progress(program, &told_ms);
     }
     folder_end();
     printf("%s: %" PRIu64 " crash states at %" PRIu64 " moments of %" PRIu64 " rounds, %" PRIu64

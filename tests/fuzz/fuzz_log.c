@@ -61,7 +61,7 @@ static void file_make(struct script *script, uint64_t first, uint64_t *index, ui
                                 .chain = what & 16 ? script_next(script, 4) : *chain,
                                 .data = data,
                                 .data_bytes = script_next(script, 1)};
-        *chain = record_encode(&bytes, &record);
+        *chain = record_encode(&bytes, &record, header.crc);
     }
     size_t whole = bytes.length + script_next(script, 1) * 8;
     memset(buffer_reserve(&bytes, whole - bytes.length + 1), 0, whole - bytes.length);
