@@ -65,6 +65,9 @@
 #define HTTPD_SCAN_SLOW_MS_MIN 2000u
 #define HTTPD_SCAN_MS_MAX (LIMIT_SCAN_MS_MAX + 30000u)
 #define HTTPD_STREAM_STEP_BYTES (16u << 10)
+/* While writes wait for their results, all scans together get one part in this time: a scan of all
+ * keys would otherwise take the processors from them. */
+#define HTTPD_SCAN_PACE_MS 10u
 
 /* Watches. A client that does not read on holds a part and one value; at the bytes no further ones
  * are asked for, and those who wait may be overtaken by history. More watches: 503. After so long a

@@ -12,6 +12,7 @@
 #include "scan.h"
 #include "stream.h"
 #include "text.h"
+#include "writes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,8 @@ struct scans {
     unsigned calls_in_flight;
     size_t bytes_held; /* of parts */
     bool makes_room;   /* somebody's place is on its way back */
+    uint64_t part_ms;  /* when a part was asked for last */
+    struct loop_timer pace_timer;
     struct buffer message;
 };
 
@@ -384,6 +387,24 @@ static bool send_next(struct scans *scans)
     call->stream = stream;
     call->has_place = true;
     stream->call = call;
+    scans->part_ms = loop_now_ms(scans->httpd->loop);
+    return true;
+}
+
+/* The turn that ends now does what is to do. */
+static void on_pace(void *context)
+{
+    (void)context;
+}
+
+/* Writes go first: whether the next part has to wait for them still, and then it is seen to that
+ * its time comes. */
+static bool gives_way(struct scans *scans)
+{
+    uint64_t due_ms = scans->part_ms + HTTPD_SCAN_PACE_MS;
+    if (!writes_wait(scans->httpd->writes) || loop_now_ms(scans->httpd->loop) >= due_ms)
+        return false;
+    loop_timer_set(scans->httpd->loop, &scans->pace_timer, due_ms, on_pace, scans);
     return true;
 }
 
@@ -436,7 +457,7 @@ static bool send_one(struct scans *scans)
     bool has_room = scans->bytes_held < HTTPD_SCAN_BYTES_MAX;
     if (scans->closing_count)
         return send_close(scans);
-    if (has_room && !TAILQ_EMPTY(&scans->wanting))
+    if (has_room && !TAILQ_EMPTY(&scans->wanting) && !gives_way(scans))
         return send_next(scans);
     if (has_room && scans->places < LIMIT_SCANS_MAX && !TAILQ_EMPTY(&scans->blocked))
         return send_open(scans, TAILQ_FIRST(&scans->blocked));
@@ -538,6 +559,7 @@ struct scans *scans_new(struct httpd *httpd)
 
 void scans_free(struct scans *scans)
 {
+    loop_timer_cancel(scans->httpd->loop, &scans->pace_timer);
     buffer_free(&scans->message);
     free(scans);
 }

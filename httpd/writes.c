@@ -183,6 +183,11 @@ static bool writes_send(struct writes *writes)
     return true;
 }
 
+bool writes_wait(const struct writes *writes)
+{
+    return writes->calls_in_flight > 0 || !TAILQ_EMPTY(&writes->unsent);
+}
+
 void writes_at_turn_end(struct writes *writes)
 {
     while (!TAILQ_EMPTY(&writes->unsent) && writes->calls_in_flight < HTTPD_PROPOSE_CALLS_MAX)

@@ -14,6 +14,8 @@ struct writes;
 struct writes *writes_new(struct httpd *httpd);
 void writes_free(struct writes *writes);
 void writes_add(struct writes *writes, struct request *request);
+/* Whether some wait for their results. */
+bool writes_wait(const struct writes *writes);
 /* Sends what came in, as far as raftd has room. */
 void writes_at_turn_end(struct writes *writes);
 void writes_on_raftd_down(struct writes *writes);

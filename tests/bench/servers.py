@@ -87,12 +87,11 @@ class Server:
         return used
 
     def disk_bytes(self):
-        total = 0
-        for pid in self.pids():
-            for line in open(f"/proc/{pid}/io"):
-                if line.startswith("write_bytes"):
-                    total += int(line.split()[1])
-        return total
+        """Written to the disk its data is on, by anybody: nobody else is busy. (What /proc counts for a process is
+        whole folios, many times more.)"""
+        device = os.stat(self.folder).st_dev
+        with open(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat") as stat:
+            return int(stat.read().split()[6]) * 512
 
     def rss_kib(self):
         total = 0
