@@ -6,8 +6,8 @@
  * part for each client, and a client that reads slowly holds up nobody but itself. One that takes
  * longer than the view lives, or is the slowest while others wait for its place, is told so in a
  * last line that is a problem (problem.h), and its connection ends without the end of the body.
- * What fits one part needs no place, so it never waits for those that do. Writes go first: while some
- * wait, all scans together get a part every HTTPD_SCAN_PACE_MS.
+ * What fits one part needs no place, so it never waits for those that do. Writes go first: while
+ * some wait, all scans together get a part every HTTPD_SCAN_PACE_MS.
  *
  *   {"key":"...","value":"...","revision":R}             (no value with keys_only)
  *   {"count":N,"more":BOOL,"next":"...","revision":R}    the last one; next: null if not more
