@@ -34,7 +34,7 @@ struct scans {
     unsigned calls_in_flight;
     size_t bytes_held; /* of parts */
     bool makes_room;   /* somebody's place is on its way back */
-    uint64_t part_ms;  /* when a part was asked for last */
+    uint64_t next_ms;  /* when a part was asked for last, of all streams */
     struct loop_timer pace_timer;
     struct buffer message;
 };
@@ -387,25 +387,26 @@ static bool send_next(struct scans *scans)
     call->stream = stream;
     call->has_place = true;
     stream->call = call;
-    scans->part_ms = loop_now_ms(scans->httpd->loop);
+    scans->next_ms = loop_now_ms(scans->httpd->loop);
     return true;
 }
 
-/* The turn that ends now does what is to do. */
-static void on_pace(void *context)
+static uint64_t pace_end_ms(const struct scans *scans)
+{
+    return scans->next_ms + HTTPD_SCAN_PACE_MS;
+}
+
+/* Writes go first. */
+static bool gives_way(const struct scans *scans)
+{
+    return writes_wait(scans->httpd->writes) &&
+           loop_now_ms(scans->httpd->loop) < pace_end_ms(scans);
+}
+
+/* Nothing: there is a turn, and its end does what is to do. */
+static void on_pace_end(void *context)
 {
     (void)context;
-}
-
-/* Writes go first: whether the next part has to wait for them still, and then it is seen to that
- * its time comes. */
-static bool gives_way(struct scans *scans)
-{
-    uint64_t due_ms = scans->part_ms + HTTPD_SCAN_PACE_MS;
-    if (!writes_wait(scans->httpd->writes) || loop_now_ms(scans->httpd->loop) >= due_ms)
-        return false;
-    loop_timer_set(scans->httpd->loop, &scans->pace_timer, due_ms, on_pace, scans);
-    return true;
 }
 
 /* With a place, if there is one; else what does not fit one part comes back. HEAD is answered as
@@ -480,6 +481,9 @@ void scans_at_turn_end(struct scans *scans)
             break;
     if (is_held_up(scans) && !scans->makes_room)
         make_room(scans);
+    if (!TAILQ_EMPTY(&scans->wanting) && gives_way(scans))
+        loop_timer_set(scans->httpd->loop, &scans->pace_timer, pace_end_ms(scans), on_pace_end,
+                       scans);
 }
 
 /* ---- requests ---- */

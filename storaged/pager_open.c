@@ -95,7 +95,8 @@ static bool calls_free(const uint8_t *bits, size_t bytes, uint64_t number, uint3
     return false;
 }
 
-/* The bitmap behind a meta; NULL if it is damaged, or calls free what cannot be. */
+/* The bitmap behind a meta; NULL, and *ret_bytes as it was, if it is damaged or calls free what
+ * cannot be. */
 static const uint8_t *pager_read_freemap(struct pager *pager, const struct meta *meta,
                                          size_t *ret_bytes)
 {
@@ -103,15 +104,13 @@ static const uint8_t *pager_read_freemap(struct pager *pager, const struct meta 
     if (!page)
         return NULL;
     size_t bytes = (size_t)page_run(page) * PAGE_BYTES - PAGE_HEADER_BYTES;
-    *ret_bytes = bytes < freemap_bytes(meta->pages) ? bytes : freemap_bytes(meta->pages);
+    bytes = bytes < freemap_bytes(meta->pages) ? bytes : freemap_bytes(meta->pages);
     const uint8_t *bits = page + PAGE_HEADER_BYTES;
-    bool lies = calls_free(bits, *ret_bytes, 0, PAGE_METAS) ||
-                calls_free(bits, *ret_bytes, meta->root.number, 1) ||
-                calls_free(bits, *ret_bytes, meta->free_map.number, page_run(page));
-    if (!lies)
-        return bits;
-    *ret_bytes = 0;
-    return NULL;
+    if (calls_free(bits, bytes, 0, PAGE_METAS) || calls_free(bits, bytes, meta->root.number, 1) ||
+        calls_free(bits, bytes, meta->free_map.number, page_run(page)))
+        return NULL;
+    *ret_bytes = bytes;
+    return bits;
 }
 
 /* What the meta before reaches must not be written over while it may still be fallen back to. If

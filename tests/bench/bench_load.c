@@ -9,6 +9,8 @@
  * requests are due at even intervals whether the ones before were answered or not, and the time
  * counts from when they were due: so a server that stops for a second is seen to have kept a
  * second's worth of requests waiting (no coordinated omission). Owner: tests/bench. */
+#include "chance.h"
+#include "clock.h"
 #include "dialect.h"
 #include "latency.h"
 
@@ -23,7 +25,6 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CONNECTIONS_MAX 4096u
@@ -32,10 +33,9 @@
 struct connection {
     int fd;
     bool waits; /* for an answer */
-    uint64_t due_ns;
-    size_t sent, length; /* of the request */
-    char *request;
-    size_t got;
+    uint64_t due_us;
+    struct buffer request;
+    size_t sent, got; /* of the request, of the answer */
     char *answer;
 };
 
@@ -53,7 +53,7 @@ static struct {
 static struct connection connections[CONNECTIONS_MAX];
 static struct latency latency;
 static uint64_t begun, good, bad, outstanding;
-static uint64_t random_state;
+static struct chance chance;
 static int epoll_fd;
 static char value[DIALECT_VALUE_BYTES_MAX];
 
@@ -63,32 +63,14 @@ static void fail(const char *what)
     exit(1);
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* ---- requests ---- */
-
-static uint64_t mixed(uint64_t number)
-{
-    number = (number ^ number >> 30) * 0xBF58476D1CE4E5B9ull;
-    number = (number ^ number >> 27) * 0x94D049BB133111EBull;
-    return number ^ number >> 31;
-}
-
-static uint64_t random_next(void)
-{
-    return mixed(random_state += 0x9E3779B97F4A7C15ull);
-}
 
 static void send_more(struct connection *connection)
 {
-    while (connection->sent < connection->length) {
-        ssize_t count = send(connection->fd, connection->request + connection->sent,
-                             connection->length - connection->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (connection->sent < connection->request.length) {
+        ssize_t count =
+            send(connection->fd, connection->request.bytes + connection->sent,
+                 connection->request.length - connection->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (count < 0 && errno == EAGAIN)
             return;
         if (count < 0)
@@ -97,18 +79,19 @@ static void send_more(struct connection *connection)
     }
 }
 
-static void ask(struct connection *connection, uint64_t due_ns)
+static void ask(struct connection *connection, uint64_t due_us)
 {
     char key[DIALECT_KEY_BYTES + 1];
-    uint64_t number = options.fills ? begun : random_next() % options.keys;
-    enum operation operation = options.operation >= 0 ? (enum operation)options.operation
-                               : random_next() & 1    ? OPERATION_PUT
-                                                      : OPERATION_GET;
-    snprintf(key, sizeof(key), "%016llx", (unsigned long long)mixed(number));
-    connection->length =
-        options.dialect->request(connection->request, operation, key, value, options.value_bytes);
+    uint64_t number = options.fills ? begun : chance_below(&chance, options.keys);
+    struct chance spread = {number}; /* a key of its own for each number, in no order */
+    enum operation operation = options.operation >= 0    ? (enum operation)options.operation
+                               : chance_is(&chance, 500) ? OPERATION_PUT
+                                                         : OPERATION_GET;
+    snprintf(key, sizeof(key), "%016llx", (unsigned long long)chance_next(&spread));
+    connection->request.length = 0;
+    options.dialect->request(&connection->request, operation, key, value, options.value_bytes);
     connection->sent = connection->got = 0;
-    connection->due_ns = due_ns;
+    connection->due_us = due_us;
     connection->waits = true;
     begun++;
     outstanding++;
@@ -121,7 +104,7 @@ static void take(struct connection *connection)
 {
     for (;;) {
         ssize_t count = recv(connection->fd, connection->answer + connection->got,
-                             DIALECT_REQUEST_BYTES_MAX - connection->got, MSG_DONTWAIT);
+                             DIALECT_ANSWER_BYTES_MAX - connection->got, MSG_DONTWAIT);
         if (count < 0 && errno == EAGAIN)
             return;
         if (count <= 0)
@@ -138,7 +121,7 @@ static void take(struct connection *connection)
         bad += !is_good;
         outstanding--;
         connection->waits = false;
-        latency_add(&latency, (now_ns() - connection->due_ns) / 1000);
+        latency_add(&latency, clock_monotonic_us() - connection->due_us);
         return;
     }
 }
@@ -156,61 +139,41 @@ static void connect_all(void)
             connect(connection->fd, (struct sockaddr *)&options.address, sizeof(options.address)))
             fail("connect");
         (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        connection->request = malloc(DIALECT_REQUEST_BYTES_MAX);
-        connection->answer = malloc(DIALECT_REQUEST_BYTES_MAX + 1);
+        connection->answer = malloc(DIALECT_ANSWER_BYTES_MAX + 1);
         struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.u32 = i};
         if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, connection->fd, &event))
             fail("epoll_ctl");
     }
 }
 
-static bool is_over(uint64_t end_ns)
+static bool is_over(uint64_t end_us)
 {
-    return options.fills ? begun >= options.keys : now_ns() >= end_ns;
+    return options.fills ? begun >= options.keys : clock_monotonic_us() >= end_us;
 }
 
 /* What is due now goes out on the connections that are free, the longest due first. */
-static void ask_what_is_due(uint64_t begin_ns, uint64_t end_ns)
+static void ask_what_is_due(uint64_t begin_us, uint64_t end_us)
 {
     static unsigned next;
-    for (unsigned i = 0; i < options.connections && !is_over(end_ns); i++) {
+    for (unsigned i = 0; i < options.connections && !is_over(end_us); i++) {
         struct connection *connection = &connections[(next + i) % options.connections];
         if (connection->waits)
             continue;
-        uint64_t now = now_ns();
-        uint64_t due_ns = options.rate ? begin_ns + begun * 1000000000u / options.rate : now;
-        if (due_ns > now) {
+        uint64_t now_us = clock_monotonic_us();
+        uint64_t due_us = options.rate ? begin_us + begun * 1000000u / options.rate : now_us;
+        if (due_us > now_us) {
             next = (next + i) % options.connections;
             return;
         }
-        ask(connection, due_ns);
+        ask(connection, due_us);
     }
 }
 
-static void run(void)
+static void report(uint64_t begin_us)
 {
-    uint64_t begin_ns = now_ns(), end_ns = begin_ns + options.seconds * 1000000000ull;
-    uint64_t last_ns = options.fills ? UINT64_MAX : end_ns + PATIENCE_S * 1000000000ull;
-    struct epoll_event events[256];
-    ask_what_is_due(begin_ns, end_ns);
-    while ((outstanding || !is_over(end_ns)) && now_ns() < last_ns) {
-        int count = epoll_wait(epoll_fd, events, 256, options.rate && !is_over(end_ns) ? 1 : 100);
-        for (int i = 0; i < count; i++) {
-            struct connection *connection = &connections[events[i].data.u32];
-            if (connection->sent < connection->length)
-                send_more(connection);
-            if (!connection->waits)
-                continue;
-            take(connection);
-            if (!connection->waits && !options.rate && !is_over(end_ns))
-                ask(connection, now_ns());
-        }
-        if (options.rate)
-            ask_what_is_due(begin_ns, end_ns);
-    }
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    double seconds = (double)(now_ns() - begin_ns) / 1e9;
+    double seconds = (double)(clock_monotonic_us() - begin_us) / 1e6;
     double cpu_s = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                    (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
     printf(
@@ -221,6 +184,30 @@ static void run(void)
         (unsigned long long)latency_at_us(&latency, 990),
         (unsigned long long)latency_at_us(&latency, 999), (unsigned long long)latency.most_us,
         cpu_s);
+}
+
+static void run(void)
+{
+    uint64_t begin_us = clock_monotonic_us(), end_us = begin_us + options.seconds * 1000000ull;
+    uint64_t last_us = options.fills ? UINT64_MAX : end_us + PATIENCE_S * 1000000ull;
+    struct epoll_event events[256];
+    ask_what_is_due(begin_us, end_us);
+    while ((outstanding || !is_over(end_us)) && clock_monotonic_us() < last_us) {
+        int count = epoll_wait(epoll_fd, events, 256, options.rate && !is_over(end_us) ? 1 : 100);
+        for (int i = 0; i < count; i++) {
+            struct connection *connection = &connections[events[i].data.u32];
+            if (connection->sent < connection->request.length)
+                send_more(connection);
+            if (!connection->waits)
+                continue;
+            take(connection);
+            if (!connection->waits && !options.rate && !is_over(end_us))
+                ask(connection, clock_monotonic_us());
+        }
+        if (options.rate)
+            ask_what_is_due(begin_us, end_us);
+    }
+    report(begin_us);
 }
 
 /* ---- options ---- */
@@ -310,7 +297,7 @@ int main(int argc, char **argv)
     }
     if (optind != argc || !options.dialect || !options.address.sin_port)
         usage();
-    random_state = now_ns();
+    chance.state = clock_monotonic_us();
     memset(value, 'v', sizeof(value));
     connect_all();
     run();

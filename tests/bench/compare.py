@@ -43,18 +43,13 @@ def all_cases():
 def start(nodes, folder, build, wanted):
     """The servers of one size; each has the keys. What is not installed is left out, and said."""
     made = []
-    kinds = [servers.Conure, servers.Etcd2, servers.Etcd3]
-    if nodes == 1:
-        kinds += [servers.Redis, servers.Responder, servers.Suspender]
-    programs = {"etcd2": "etcd", "etcd3": "etcd", "redis": "redis-server"}
-    for kind in kinds:
-        program = programs.get(kind.name)
-        if not re.fullmatch(wanted, kind.name):
+    for kind in servers.ALL:
+        if nodes > kind.nodes_most or not re.fullmatch(wanted, kind.name):
             continue
-        if program and not shutil.which(program):
-            print(f"{kind.name}: {program} is not installed; left out", file=sys.stderr)
+        if kind.program and not shutil.which(kind.program):
+            print(f"{kind.name}: {kind.program} is not installed; left out", file=sys.stderr)
             continue
-        made.append(kind(folder, nodes, build) if issubclass(kind, (servers.Conure, servers.Responder)) else kind(folder, nodes))
+        made.append(kind(folder, nodes, build))
     return made
 
 
@@ -180,7 +175,7 @@ def run(arguments, folder):
         made = start(nodes, os.path.join(folder, str(nodes)), arguments.build, arguments.peers)
         try:
             for server in made:
-                if not isinstance(server, servers.Responder):
+                if not server.is_ceiling:
                     load(server, arguments.build, "--fill")
             for number in range(arguments.rounds):
                 syncs_us.append(fdatasync_p50_us(folder))
@@ -195,8 +190,7 @@ def run(arguments, folder):
         finally:
             for server in made:
                 server.stop()
-    order = [kind.name for kind in (servers.Conure, servers.Etcd2, servers.Etcd3, servers.Redis, servers.Responder,
-                                    servers.Suspender)]
+    order = [kind.name for kind in servers.ALL]
     return {case: {peer: each[peer] for peer in order if peer in each} for case, each in results.items()}, syncs_us
 
 

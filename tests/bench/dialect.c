@@ -1,5 +1,10 @@
+/* Answers are parsed here, and only as far as their end: an HTTP library would take as much of the
+ * processors as some of the servers do. */
 #include "dialect.h"
 
+#include "text.h"
+
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,87 +12,81 @@
 
 /* ---- requests ---- */
 
-static size_t http_request(char *into, const char *method, const char *target, const char *type,
-                           const char *body, size_t body_bytes)
+__attribute__((format(printf, 2, 3))) static void add(struct buffer *into, const char *format, ...)
 {
-    int length = snprintf(into, 512, "%s %s HTTP/1.1\r\nHost: localhost\r\n", method, target);
-    if (body)
-        length += snprintf(into + length, 512, "Content-Type: %s\r\nContent-Length: %zu\r\n", type,
-                           body_bytes);
-    length += snprintf(into + length, 8, "\r\n");
-    if (body)
-        memcpy(into + length, body, body_bytes);
-    return (size_t)length + body_bytes;
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    buffer_append(into, text, (size_t)length);
 }
 
-static size_t conure_request(char *into, enum operation operation, const char *key,
-                             const char *value, size_t value_bytes)
+static void add_get(struct buffer *into, const char *path, const char *key, const char *query)
 {
-    char target[128];
-    snprintf(target, sizeof(target), "/kv?key=%.16s%s", key,
-             operation == OPERATION_STALE ? "&stale=true" : "");
-    if (operation == OPERATION_PUT)
-        return http_request(into, "PUT", target, "application/octet-stream", value, value_bytes);
-    return http_request(into, "GET", target, NULL, NULL, 0);
+    add(into, "GET %s%.16s%s HTTP/1.1\r\nHost: localhost\r\n\r\n", path, key, query);
 }
 
-static size_t etcd2_request(char *into, enum operation operation, const char *key,
-                            const char *value, size_t value_bytes)
+/* The body is the caller's to append. */
+static void add_head(struct buffer *into, const char *method, const char *path, const char *key,
+                     const char *type, size_t body_bytes)
 {
-    static char body[DIALECT_VALUE_BYTES_MAX + 8];
-    char target[128];
-    snprintf(target, sizeof(target), "/v2/keys/%.16s%s", key,
-             operation == OPERATION_GET ? "?quorum=true" : "");
-    if (operation != OPERATION_PUT)
-        return http_request(into, "GET", target, NULL, NULL, 0);
-    memcpy(body, "value=", 6);
-    memcpy(body + 6, value, value_bytes);
-    return http_request(into, "PUT", target, "application/x-www-form-urlencoded", body,
-                        value_bytes + 6);
+    add(into,
+        "%s %s%.16s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\n"
+        "Content-Length: %zu\r\n\r\n",
+        method, path, key, type, body_bytes);
 }
 
-static size_t base64(char *into, const char *bytes, size_t length)
+static void conure_request(struct buffer *into, enum operation operation, const char *key,
+                           const char *value, size_t value_bytes)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    size_t at = 0;
-    for (size_t i = 0; i < length; i += 3) {
-        uint32_t left = (uint32_t)(length - i), three = (uint32_t)(uint8_t)bytes[i] << 16;
-        three |= left > 1 ? (uint32_t)(uint8_t)bytes[i + 1] << 8 : 0;
-        three |= left > 2 ? (uint32_t)(uint8_t)bytes[i + 2] : 0;
-        into[at++] = digits[three >> 18];
-        into[at++] = digits[three >> 12 & 63];
-        into[at++] = left > 1 ? digits[three >> 6 & 63] : '=';
-        into[at++] = left > 2 ? digits[three & 63] : '=';
+    if (operation != OPERATION_PUT) {
+        add_get(into, "/kv?key=", key, operation == OPERATION_STALE ? "&stale=true" : "");
+        return;
     }
-    return at;
+    add_head(into, "PUT", "/kv?key=", key, "application/octet-stream", value_bytes);
+    buffer_append(into, value, value_bytes);
 }
 
-static size_t etcd3_request(char *into, enum operation operation, const char *key,
-                            const char *value, size_t value_bytes)
+static void etcd2_request(struct buffer *into, enum operation operation, const char *key,
+                          const char *value, size_t value_bytes)
 {
-    static char body[2 * DIALECT_VALUE_BYTES_MAX];
-    size_t length = (size_t)sprintf(body, "{\"key\":\"");
-    length += base64(body + length, key, DIALECT_KEY_BYTES);
+    if (operation != OPERATION_PUT) {
+        add_get(into, "/v2/keys/", key, operation == OPERATION_GET ? "?quorum=true" : "");
+        return;
+    }
+    add_head(into, "PUT", "/v2/keys/", key, "application/x-www-form-urlencoded", value_bytes + 6);
+    add(into, "value=");
+    buffer_append(into, value, value_bytes);
+}
+
+static void etcd3_request(struct buffer *into, enum operation operation, const char *key,
+                          const char *value, size_t value_bytes)
+{
+    static struct buffer body;
+    body.length = 0;
+    add(&body, "{\"key\":\"");
+    base64_append(&body, (const uint8_t *)key, DIALECT_KEY_BYTES);
     if (operation == OPERATION_PUT) {
-        length += (size_t)sprintf(body + length, "\",\"value\":\"");
-        length += base64(body + length, value, value_bytes);
+        add(&body, "\",\"value\":\"");
+        base64_append(&body, (const uint8_t *)value, value_bytes);
     }
-    length += (size_t)sprintf(body + length,
-                              operation == OPERATION_STALE ? "\",\"serializable\":true}" : "\"}");
-    return http_request(into, "POST", operation == OPERATION_PUT ? "/v3/kv/put" : "/v3/kv/range",
-                        "application/json", body, length);
+    add(&body, operation == OPERATION_STALE ? "\",\"serializable\":true}" : "\"}");
+    add_head(into, "POST", operation == OPERATION_PUT ? "/v3/kv/put" : "/v3/kv/range", "",
+             "application/json", body.length);
+    buffer_append(into, body.bytes, body.length);
 }
 
-static size_t redis_request(char *into, enum operation operation, const char *key,
-                            const char *value, size_t value_bytes)
+static void redis_request(struct buffer *into, enum operation operation, const char *key,
+                          const char *value, size_t value_bytes)
 {
-    if (operation != OPERATION_PUT)
-        return (size_t)sprintf(into, "*2\r\n$3\r\nGET\r\n$16\r\n%.16s\r\n", key);
-    size_t length =
-        (size_t)sprintf(into, "*3\r\n$3\r\nSET\r\n$16\r\n%.16s\r\n$%zu\r\n", key, value_bytes);
-    memcpy(into + length, value, value_bytes);
-    memcpy(into + length + value_bytes, "\r\n", 2);
-    return length + value_bytes + 2;
+    if (operation != OPERATION_PUT) {
+        add(into, "*2\r\n$3\r\nGET\r\n$16\r\n%.16s\r\n", key);
+        return;
+    }
+    add(into, "*3\r\n$3\r\nSET\r\n$16\r\n%.16s\r\n$%zu\r\n", key, value_bytes);
+    buffer_append(into, value, value_bytes);
+    add(into, "\r\n");
 }
 
 /* ---- answers ---- */

@@ -2,22 +2,25 @@
  * tests/bench. */
 #pragma once
 
+#include "buffer.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define DIALECT_KEY_BYTES 16u
 #define DIALECT_VALUE_BYTES_MAX 65536u
-#define DIALECT_REQUEST_BYTES_MAX (2u * DIALECT_VALUE_BYTES_MAX)
+#define DIALECT_ANSWER_BYTES_MAX (2u * DIALECT_VALUE_BYTES_MAX) /* a value in base64, and a head   \
+                                                                 */
 
 /* STALE: a read that need not be of the newest state, where a server has one; else as GET. */
 enum operation { OPERATION_PUT, OPERATION_GET, OPERATION_STALE };
 
 struct dialect {
     const char *name;
-    /* Writes the request, without NUL; its length. */
-    size_t (*request)(char *into, enum operation operation, const char *key, const char *value,
-                      size_t value_bytes);
+    /* Appends the request. */
+    void (*request)(struct buffer *into, enum operation operation, const char *key,
+                    const char *value, size_t value_bytes);
     /* The length of the answer that begins here, 0 while it is not whole; *ret_good: whether it is
      * the answer of success. */
     size_t (*answer)(const char *bytes, size_t length, bool *ret_good);

@@ -54,16 +54,20 @@ def figures(text):
 
 
 class Server:
-    """Some processes, and the address that is asked. `own` says which are the server's node by node."""
+    """Some processes, and the address that is asked."""
 
     dialect = "conure"
     has_stale = True
+    is_ceiling = False  # no store at all
+    nodes_most = 3
+    program = None  # that has to be installed
 
-    def __init__(self, folder, nodes):
+    def __init__(self, folder, nodes, build):
         self.folder = os.path.join(folder, self.name)
-        self.nodes = nodes
+        self.nodes, self.build = nodes, build
         self.children = []
         os.makedirs(self.folder)
+        self.start()
 
     def spawn(self, *command):
         log = open(os.path.join(self.folder, f"log{len(self.children)}"), "w")
@@ -93,17 +97,6 @@ class Server:
         with open(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat") as stat:
             return int(stat.read().split()[6]) * 512
 
-    def rss_kib(self):
-        total = 0
-        for pid in self.pids():
-            for line in open(f"/proc/{pid}/status"):
-                if line.startswith("VmRSS"):
-                    total += int(line.split()[1])
-        return total
-
-    def fds(self):
-        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.pids())
-
     def counters(self):
         """Since the start: `syncs` of the log and `messages` between processes, where they can be had."""
         return {}
@@ -123,11 +116,10 @@ class Server:
 class Conure(Server):
     name = "conure"
 
-    def __init__(self, folder, nodes, build):
-        super().__init__(folder, nodes)
-        self.http, raft = free_ports(nodes), free_ports(nodes)
-        for i in range(nodes):
-            self.spawn(os.path.join(build, "conure-launch"), "--node-id", f"n{i}", "--data-dir",
+    def start(self):
+        self.http, raft = free_ports(self.nodes), free_ports(self.nodes)
+        for i in range(self.nodes):
+            self.spawn(os.path.join(self.build, "conure-launch"), "--node-id", f"n{i}", "--data-dir",
                        os.path.join(self.folder, f"n{i}"), "--raft-addr", f"127.0.0.1:{raft[i]}", "--http-addr",
                        f"127.0.0.1:{self.http[i]}", *(["--seeds", f"http://127.0.0.1:{self.http[0]}"] if i else []))
             wait_for("conure", lambda: fetch(f"http://127.0.0.1:{self.http[i]}/readyz"))
@@ -135,9 +127,8 @@ class Conure(Server):
         self.address = f"127.0.0.1:{self.http[0]}"
 
     def is_complete(self):
-        members = json.loads(fetch(f"http://127.0.0.1:{self.http[0]}/raft/config"))
-        text = json.dumps(members).lower()
-        return text.count('"voter"') == self.nodes
+        members = json.loads(fetch(f"http://127.0.0.1:{self.http[0]}/raft/config"))["servers"]
+        return sum(member["suffrage"] == "voter" for member in members) == self.nodes
 
     def counters(self):
         now = figures(fetch(f"http://{self.address}/metrics"))
@@ -148,11 +139,12 @@ class Conure(Server):
 class Etcd(Server):
     """One program behind two dialects: etcd2 (v2 HTTP), etcd3 (v3 JSON gateway)."""
 
-    def __init__(self, folder, nodes):
-        super().__init__(folder, nodes)
-        client, peer = free_ports(nodes), free_ports(nodes)
-        cluster = ",".join(f"n{i}=http://127.0.0.1:{peer[i]}" for i in range(nodes))
-        for i in range(nodes):
+    program = "etcd"
+
+    def start(self):
+        client, peer = free_ports(self.nodes), free_ports(self.nodes)
+        cluster = ",".join(f"n{i}=http://127.0.0.1:{peer[i]}" for i in range(self.nodes))
+        for i in range(self.nodes):
             self.spawn("etcd", "--name", f"n{i}", "--data-dir", os.path.join(self.folder, f"n{i}"), "--enable-v2",
                        "--listen-client-urls", f"http://127.0.0.1:{client[i]}",
                        "--advertise-client-urls", f"http://127.0.0.1:{client[i]}",
@@ -179,9 +171,10 @@ class Etcd3(Etcd):
 class Redis(Server):
     name = dialect = "redis"
     has_stale = False
+    nodes_most = 1
+    program = "redis-server"
 
-    def __init__(self, folder, nodes):
-        super().__init__(folder, nodes)
+    def start(self):
         port, = free_ports(1)
         self.spawn("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", self.folder, "--appendonly", "yes",
                    "--appendfsync", "always", "--save", "")
@@ -194,12 +187,13 @@ class Responder(Server):
 
     name = "responder"
     has_stale = False
+    is_ceiling = True
+    nodes_most = 1
     flags = ()
 
-    def __init__(self, folder, nodes, build):
-        super().__init__(folder, nodes)
+    def start(self):
         port, = free_ports(1)
-        self.spawn(os.path.join(build, "tests/bench/bench_responder"), str(port), *self.flags)
+        self.spawn(os.path.join(self.build, "tests/bench/bench_responder"), str(port), *self.flags)
         self.address = f"127.0.0.1:{port}"
         wait_for("the responder", lambda: socket.create_connection(("127.0.0.1", port)))
 
@@ -209,3 +203,6 @@ class Suspender(Responder):
 
     name = "suspender"
     flags = ("suspend",)
+
+
+ALL = (Conure, Etcd2, Etcd3, Redis, Responder, Suspender)

@@ -101,6 +101,8 @@ int program_run(struct program *program, bool (*round)(struct random *random))
         tell_progress(program, &told_ms);
     }
     folder_end();
+    if (isatty(2))
+        fprintf(stderr, "\r\033[K");
     printf("%s: %" PRIu64 " crash states at %" PRIu64 " moments of %" PRIu64 " rounds, %" PRIu64
            " crashed again\n",
            good ? "passed" : "FAILED", program->seen, program->moments, program->round - first,

@@ -367,6 +367,19 @@ struct stand_answer stand_ask(struct stand *stand, const char *request, size_t l
     return answer;
 }
 
+int stand_send(struct stand *stand, const char *request)
+{
+    uint64_t until_ms = clock_monotonic_ms() + ANSWER_MS_MAX;
+    unsigned calls = stand->calls;
+    int fd = open_connection(stand->port);
+    ck_assert_int_eq(send(fd, request, strlen(request), MSG_NOSIGNAL), (ssize_t)strlen(request));
+    while (stand->calls == calls) {
+        ck_assert_msg(clock_monotonic_ms() < until_ms, "nobody was asked for %.60s", request);
+        loop_turn(stand->httpd.loop, 1);
+    }
+    return fd;
+}
+
 struct stand_answer stand_do(struct stand *stand, const char *method_and_target,
                              const char *header_lines, const char *body)
 {

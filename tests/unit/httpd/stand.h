@@ -92,6 +92,9 @@ struct stand_answer stand_ask(struct stand *stand, const char *request, size_t l
 /* The same for "METHOD TARGET", more header lines (NULL: none) and a body (NULL: none). */
 struct stand_answer stand_do(struct stand *stand, const char *method_and_target,
                              const char *header_lines, const char *body);
+/* Sends the request on a connection of its own, the descriptor that is returned, and waits until
+ * raftd or storaged was asked for it. */
+int stand_send(struct stand *stand, const char *request);
 /* Whether the answer's head has this line (name and value, without line end). */
 bool stand_has_line(const struct stand_answer *answer, const char *line);
 void stand_answer_free(struct stand_answer *answer);

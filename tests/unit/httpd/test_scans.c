@@ -3,10 +3,13 @@
 
 #include "../unit.h"
 
+#include "clock.h"
+#include "httpd_limits.h"
 #include "scan.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct stand stand;
 
@@ -224,7 +227,31 @@ START_TEST(test_scans_large_values_are_whole)
 }
 END_TEST
 
+/* While a write waits, a part in HTTPD_SCAN_PACE_MS; to the end all the same. */
+START_TEST(test_scans_give_way_to_writes)
+{
+    enum { PARTS = 12 };
+    stand_open(&stand, FOLLOWER_REDIRECT);
+    play(PARTS, 1);
+    stand.silent = true;
+    int writer =
+        stand_send(&stand, "PUT /kv?key=k HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nv");
+    uint64_t began_ms = clock_monotonic_ms();
+    struct stand_answer answer = stand_do(&stand, "GET /kv?prefix=k&stale=true", NULL, NULL);
+    uint64_t took_ms = clock_monotonic_ms() - began_ms;
+    ck_assert_int_eq(answer.status, 200);
+    ck_assert_ptr_nonnull(strstr(answer.body, "\"count\":12"));
+    ck_assert_uint_eq(store.nexts, PARTS - 1);
+    ck_assert_uint_ge(took_ms, (PARTS - 2) * HTTPD_SCAN_PACE_MS); /* the first need not wait */
+    stand_answer_free(&answer);
+    stand_end_raftd(&stand); /* the write is answered: unknown */
+    stand_turn(&stand, 300);
+    (void)close(writer);
+    stand_close(&stand);
+}
+END_TEST
+
 UNIT_MAIN("scans", test_scans_stream_all_parts_and_a_last_line,
           test_scans_that_are_stale_ask_no_leader, test_scans_of_a_follower_are_the_leaders,
           test_scans_failures_are_told, test_scans_storaged_that_goes_away_ends_them,
-          test_scans_large_values_are_whole)
+          test_scans_large_values_are_whole, test_scans_give_way_to_writes)
