@@ -331,12 +331,13 @@ static void answer_status(struct request *request, unsigned status, uint64_t old
     request_answer_problem(request, &problem);
 }
 
-/* So that the answer's head goes out at once; who gave no place to begin at is told it (else 0),
- * and can go on from there even if the connection ends before the first change. */
-static void stream_greet(struct watch_stream *stream, uint64_t applied)
+/* So that the answer's head goes out at once; who gave no place to begin at is told it (0 where
+ * nothing was applied yet), and can go on from there even if the connection ends before the first
+ * change. */
+static void stream_greet(struct watch_stream *stream, bool has_from, uint64_t applied)
 {
     char text[48] = ":\n\n";
-    if (applied) {
+    if (!has_from) {
         stream->told = applied;
         snprintf(text, sizeof(text), ":\n\nid: %llu\n\n", (unsigned long long)applied);
     }
@@ -352,7 +353,7 @@ static void on_first(struct watches *watches, struct request *request, struct bu
     }
     struct watch_stream *stream = stream_new(watches, request);
     watches->count++;
-    stream_greet(stream, request->watching->from ? 0 : head->applied);
+    stream_greet(stream, request->watching->from > 0, head->applied);
     stream_take_part(stream, bytes, head, changes);
     struct reply_stream reply = {.type = "text/event-stream",
                                  .read = stream_read,

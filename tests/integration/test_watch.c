@@ -5,6 +5,7 @@
 
 #include "lib/client.h"
 #include "lib/cluster.h"
+#include "lib/raw.h"
 
 #include <curl/curl.h>
 #include <pthread.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define CONSUMERS 10u
@@ -272,4 +274,26 @@ START_TEST(test_watch_sees_every_change_once)
 }
 END_TEST
 
-UNIT_MAIN_WITHIN(getenv("CONURE_NIGHTLY") ? 1200 : 250, "watch", test_watch_sees_every_change_once)
+/* A stream that began before the first entry was applied must be able to go on from there. */
+START_TEST(test_watch_of_a_node_without_entries_begins_at_0)
+{
+    struct node node;
+    char answer[1024] = "";
+    size_t length = 0;
+    node_new(&node, "bootstrap: false\n");
+    node_launch(&node);
+    NODE_WAIT(&node, node_log_count(&node, "event=edge_up", "peer=storaged", NULL) > 0, 10000);
+    int fd = raw_connect(&node, 0);
+    raw_send(fd, "GET /watch HTTP/1.1\r\nHost: x\r\n\r\n");
+    while (!strstr(answer, "\nid: 0\n\n")) {
+        ssize_t taken = recv(fd, answer + length, sizeof(answer) - 1 - length, 0);
+        ck_assert_msg(taken > 0, "no id in: %s", answer);
+        length += (size_t)taken;
+    }
+    close(fd);
+    node_free(&node);
+}
+END_TEST
+
+UNIT_MAIN_WITHIN(getenv("CONURE_NIGHTLY") ? 1200 : 250, "watch", test_watch_sees_every_change_once,
+                 test_watch_of_a_node_without_entries_begins_at_0)
