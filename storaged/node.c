@@ -114,21 +114,35 @@ int node_compare(struct node_bytes a, struct node_bytes b)
     return order ? order : (a.length > b.length) - (a.length < b.length);
 }
 
+/* The first slot of low..high-1 whose head is >= head, else high. Without a branch: which way it
+ * goes is chance. */
+static unsigned heads_search(const uint8_t *page, unsigned low, unsigned high, uint32_t head)
+{
+    const uint8_t *base = page + PAGE_HEADER_BYTES + low * SLOT_BYTES;
+    unsigned count = high - low;
+    while (count > 1) {
+        unsigned half = count / 2;
+        base = wire_load_u32(base + (half - 1) * SLOT_BYTES + 2) < head ? base + half * SLOT_BYTES
+                                                                        : base;
+        count -= half;
+    }
+    unsigned at = (unsigned)(base - page - PAGE_HEADER_BYTES) / SLOT_BYTES;
+    return at + (count && wire_load_u32(base + 2) < head);
+}
+
 /* The first slot from `low` on whose key is >= key (or > key: `above`). Heads decide nearly always,
  * and they stand side by side. */
 static unsigned node_search(const uint8_t *page, unsigned low, struct node_bytes key, bool above)
 {
     unsigned high = node_count(page);
     uint32_t head = head_of(key);
-    while (low < high) {
+    low = heads_search(page, low, high, head);
+    if (low < high && slot_head(page, low) == head && head < UINT32_MAX)
+        high = heads_search(page, low, high, head + 1);
+    while (low < high && slot_head(page, low) == head) {
         unsigned middle = (low + high) / 2;
-        uint32_t other = slot_head(page, middle);
-        bool is_below = other < head;
-        if (other == head) {
-            int order = node_compare(node_key(page, middle), key);
-            is_below = order < 0 || (above && order == 0);
-        }
-        if (is_below)
+        int order = node_compare(node_key(page, middle), key);
+        if (order < 0 || (above && order == 0))
             low = middle + 1;
         else
             high = middle;

@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define RELEASE_RUNS 4u /* of closed views, looked through with each page made */
+#define CACHE_LINE_BYTES 64u
+#define EXPECT_BYTES 256u /* the header, and the slots of some 35 records */
+#define RELEASE_RUNS 4u   /* of closed views, looked through with each page made */
 
 /* ---- frames ---- */
 
@@ -104,6 +106,15 @@ const uint8_t *pager_read(struct pager *pager, struct page_pin pin, enum page_ty
     if (page_type(page) != type)
         return pager_fail(pager, pin.number, "it is of another type than its parent says");
     return page;
+}
+
+void pager_expect(const struct pager *pager, struct page_pin pin)
+{
+    if (pin.number >= pager->file_pages || pin.transaction > pager->committed)
+        return;
+    const uint8_t *page = pager->map + pin.number * PAGE_BYTES;
+    for (unsigned at = 0; at < EXPECT_BYTES; at += CACHE_LINE_BYTES)
+        __builtin_prefetch(page + at);
 }
 
 const char *pager_damage(const struct pager *pager)

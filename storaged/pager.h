@@ -38,6 +38,9 @@ void pager_guard_maps(void (*on_lost)(const char *line));
 /* The page (or run), valid until the next pager_drop of it, or pager_thaw. NULL: damaged;
  * pager_damage says what. */
 const uint8_t *pager_read(struct pager *pager, struct page_pin pin, enum page_type type);
+/* The page is read next: what a search looks at first is brought near the CPU at once, not line by
+ * line (a pure hint). */
+void pager_expect(const struct pager *pager, struct page_pin pin);
 /* "page 17 of conure.db: ...", or "" if no damage was met yet. */
 const char *pager_damage(const struct pager *pager);
 /* Whether this transaction made the page. */

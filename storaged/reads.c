@@ -30,40 +30,58 @@ void reads_free(struct reads *reads)
     free(reads);
 }
 
-static void read_key(struct reads *reads, struct node_bytes key, struct read_record *record)
+static void read_fill(struct reads *reads, const struct store_get *get, struct read_record *record)
 {
-    struct tree_record found;
     *record = (struct read_record){.status = PROTO_STATUS_OK};
     if (reads->reply.length > LIMIT_BATCH_BYTES_SOFT) {
         record->status = PROTO_STATUS_AGAIN;
-        return;
-    }
-    int code = store_get(reads->store, key, &found);
-    if (code == STORE_NOT_FOUND) {
+    } else if (get->code == STORE_NOT_FOUND) {
         record->status = PROTO_STATUS_NOT_FOUND;
-    } else if (code) {
+    } else if (get->code) {
         char reason[600];
         logger_error("damaged", "reason=%s",
                      logger_quoted(reason, sizeof(reason), store_damage(reads->store)));
         record->status = PROTO_STATUS_DAMAGED;
     } else {
-        record->revision = found.revision;
-        record->value = found.value.bytes;
-        record->value_bytes = found.value.length;
+        record->revision = get->record.revision;
+        record->value = get->record.value.bytes;
+        record->value_bytes = get->record.value.length;
     }
+}
+
+/* So many keys at once as the store looks for. False: that was the last. */
+static bool read_some(struct reads *reads, struct message_list *list)
+{
+    struct store_get gets[STORE_GETS_MAX];
+    unsigned count = 0;
+    while (count < STORE_GETS_MAX &&
+           read_next(list, &gets[count].key.bytes, &gets[count].key.length))
+        count++;
+    store_get_many(reads->store, gets, count);
+    for (unsigned i = 0; i < count; i++) {
+        struct read_record record;
+        read_fill(reads, &gets[i], &record);
+        read_ok_add(&reads->reply, &record);
+    }
+    return count == STORE_GETS_MAX;
+}
+
+static void reads_answer_late(struct reads *reads, struct message_list *list)
+{
+    struct read_record record = {.status = PROTO_STATUS_TIMEOUT};
+    struct node_bytes key;
+    while (read_next(list, &key.bytes, &key.length))
+        read_ok_add(&reads->reply, &record);
 }
 
 static void reads_answer(struct reads *reads, const struct bus_route *route,
                          struct message_list list, bool in_time)
 {
-    struct node_bytes key;
     read_ok_begin(&reads->reply, store_applied_index(reads->store));
-    while (read_next(&list, &key.bytes, &key.length)) {
-        struct read_record record = {.status = PROTO_STATUS_TIMEOUT};
-        if (in_time)
-            read_key(reads, key, &record);
-        read_ok_add(&reads->reply, &record);
-    }
+    if (!in_time)
+        reads_answer_late(reads, &list);
+    while (in_time && read_some(reads, &list))
+        ;
     bus_reply(*reads->server, route, PROTO_READ_OK, &reads->reply);
     buffer_clear(&reads->reply, 2 * LIMIT_BATCH_BYTES_SOFT);
 }

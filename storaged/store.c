@@ -291,6 +291,22 @@ int store_get(struct store *store, struct node_bytes key, struct tree_record *re
     return path.found ? tree_load(&store->tree, &path, ret_record) : STORE_NOT_FOUND;
 }
 
+void store_get_many(struct store *store, struct store_get *gets, unsigned count)
+{
+    struct tree_search searches[STORE_GETS_MAX];
+    assert(count <= STORE_GETS_MAX);
+    for (unsigned i = 0; i < count; i++)
+        searches[i].key = gets[i].key;
+    tree_search_many(&store->tree, searches, count);
+    for (unsigned i = 0; i < count; i++) {
+        gets[i].code = searches[i].code;
+        if (!gets[i].code)
+            gets[i].code = searches[i].path.found
+                               ? tree_load(&store->tree, &searches[i].path, &gets[i].record)
+                               : STORE_NOT_FOUND;
+    }
+}
+
 int store_peek(struct store *store, struct node_bytes key, struct tree_record *ret_record)
 {
     struct tree_path path;

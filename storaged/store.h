@@ -64,6 +64,15 @@ enum store_outcome { STORE_NOT_FOUND = 1 };
 /* The record, valid until the next store_apply or store_checkpoint_end. STORE_NOT_FOUND, -EBADMSG.
  */
 int store_get(struct store *store, struct node_bytes key, struct tree_record *ret_record);
+/* The same for up to STORE_GETS_MAX keys: in a large store in a fraction of the time, since they
+ * wait for memory together. */
+#define STORE_GETS_MAX 16u
+struct store_get {
+    struct node_bytes key;
+    int code; /* as store_get's */
+    struct tree_record record;
+};
+void store_get_many(struct store *store, struct store_get *gets, unsigned count);
 
 /* A read view of the state as it is now (view.h). -EBUSY: too many are open. */
 int store_view(struct store *store, uint64_t deadline_ms, struct view **ret_view);

@@ -33,23 +33,44 @@ uint64_t tree_value_hash(struct node_bytes value)
 
 /* ---- reading ---- */
 
+/* One level of a way down, whose pin is known: the slot there, and the next level's pin. */
+static int search_level(struct tree *tree, struct node_bytes key, struct tree_path *path,
+                        unsigned level)
+{
+    const uint8_t *page = pager_read(tree->pager, path->pins[level], level_type(tree, level));
+    if (!page)
+        return -EBADMSG;
+    if (level + 1 == tree->depth) {
+        path->slots[level] = leaf_search(page, key, &path->found);
+        return 0;
+    }
+    path->slots[level] = branch_search(page, key);
+    path->pins[level + 1] = branch_child(page, path->slots[level]);
+    pager_expect(tree->pager, path->pins[level + 1]);
+    return 0;
+}
+
 int tree_search(struct tree *tree, struct node_bytes key, struct tree_path *path)
 {
-    struct page_pin pin = tree->root;
-    if (tree->depth > TREE_DEPTH_MAX)
-        return -EBADMSG;
-    for (unsigned level = 0;; level++) {
-        const uint8_t *page = pager_read(tree->pager, pin, level_type(tree, level));
-        if (!page)
-            return -EBADMSG;
-        path->pins[level] = pin;
-        if (level + 1 == tree->depth) {
-            path->slots[level] = leaf_search(page, key, &path->found);
-            return 0;
-        }
-        path->slots[level] = branch_search(page, key);
-        pin = branch_child(page, path->slots[level]);
+    int code = tree->depth > TREE_DEPTH_MAX ? -EBADMSG : 0;
+    path->pins[0] = tree->root;
+    for (unsigned level = 0; level < tree->depth && !code; level++)
+        code = search_level(tree, key, path, level);
+    return code;
+}
+
+/* While one waits for its page, the others go on: in a tree larger than the caches most of a search
+ * is waiting. */
+void tree_search_many(struct tree *tree, struct tree_search *searches, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        searches[i].code = tree->depth > TREE_DEPTH_MAX ? -EBADMSG : 0;
+        searches[i].path.pins[0] = tree->root;
     }
+    for (unsigned level = 0; level < tree->depth; level++)
+        for (unsigned i = 0; i < count; i++)
+            if (!searches[i].code)
+                searches[i].code = search_level(tree, searches[i].key, &searches[i].path, level);
 }
 
 static const uint8_t *record_behind(const uint8_t *record)

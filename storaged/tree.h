@@ -38,6 +38,13 @@ struct tree_path {
 
 /* Goes down to the key. 0 (see path->found) or -EBADMSG. */
 int tree_search(struct tree *tree, struct node_bytes key, struct tree_path *path);
+/* The same for several keys at once, each with its own outcome. */
+struct tree_search {
+    struct node_bytes key;
+    struct tree_path path;
+    int code; /* as tree_search's */
+};
+void tree_search_many(struct tree *tree, struct tree_search *searches, unsigned count);
 /* The record a path points to, without its value: what a condition or the state hash needs.
  * -EBADMSG. */
 int tree_peek(struct tree *tree, const struct tree_path *path, struct tree_record *ret_record);

@@ -4,7 +4,7 @@
  *   measure_store overwrite      1 M overwrites of 10,000 keys: the file's growth
  *   measure_store churn [KEYS]   10 rounds of put and delete of KEYS (1 M): growth, leaks
  *   measure_store stall [MIB]    random overwrites of MIB (1024) of data: how long one entry, or one step of a checkpoint, keeps the loop
- *   measure_store gets           random gets with 1 M and with 10 M keys
+ *   measure_store gets           random gets with 1 M and with 10 M keys, one by one and as READ has them
  *   measure_store open KEYS      fills conure.db and leaves it as kill -9 would; then
  *   measure_store reopen         says how long opening takes
  *
@@ -274,6 +274,20 @@ static void measure_overwrite(void)
     print_stalls();
 }
 
+static void get_some(uint64_t keys)
+{
+    uint8_t bytes[STORE_GETS_MAX][KEY_BYTES];
+    struct store_get gets[STORE_GETS_MAX];
+    for (unsigned i = 0; i < STORE_GETS_MAX; i++) {
+        make_key(bytes[i], random_next() % keys);
+        gets[i].key = (struct node_bytes){bytes[i], KEY_BYTES};
+    }
+    store_get_many(store, gets, STORE_GETS_MAX);
+    for (unsigned i = 0; i < STORE_GETS_MAX; i++)
+        if (gets[i].code)
+            exit(EXIT_FAILURE);
+}
+
 /* Random gets while the store grows tenfold: a level more, and more that no cache holds. */
 static void measure_gets(uint64_t keys)
 {
@@ -290,6 +304,13 @@ static void measure_gets(uint64_t keys)
         }
         if (round > 0) /* the first checks the pages */
             printf(" %llu", (unsigned long long)(clock_monotonic_us() - began_us) / 1000);
+    }
+    printf("; as READ does, %u at once:", STORE_GETS_MAX);
+    for (unsigned round = 0; round < 5; round++) {
+        uint64_t began_us = clock_monotonic_us();
+        for (unsigned i = 0; i < 1000000 / STORE_GETS_MAX; i++)
+            get_some(keys);
+        printf(" %llu", (unsigned long long)(clock_monotonic_us() - began_us) / 1000);
     }
     printf("\n");
 }

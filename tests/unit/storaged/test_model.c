@@ -6,8 +6,8 @@
 #include "fixture.h"
 
 #include "cursor.h"
-#include "pager_private.h"
 #include "entropy.h"
+#include "pager_private.h"
 
 #include <errno.h>
 
@@ -136,14 +136,30 @@ static void assert_record(const struct tree_record *record, unsigned i, uint64_t
         ck_assert_mem_eq(record->value.bytes, value, value_bytes);
 }
 
+static void compare_get(unsigned i, int code, const struct tree_record *record)
+{
+    ck_assert_int_eq(code, rows[i].revision ? 0 : STORE_NOT_FOUND);
+    if (!code)
+        assert_record(record, i, rows[i].revision, rows[i].value_bytes);
+}
+
 static void compare_gets(struct store *store)
 {
+    struct store_get gets[STORE_GETS_MAX];
     for (unsigned i = 0; i < KEYS; i++) {
         struct tree_record record;
-        int code = store_get(store, (struct node_bytes){rows[i].key, rows[i].key_bytes}, &record);
-        ck_assert_int_eq(code, rows[i].revision ? 0 : STORE_NOT_FOUND);
-        if (!code)
-            assert_record(&record, i, rows[i].revision, rows[i].value_bytes);
+        struct node_bytes key = {rows[i].key, rows[i].key_bytes};
+        int code = store_get(store, key, &record);
+        compare_get(i, code, &record);
+    }
+    for (unsigned first = 0, count = 1; first < KEYS; first += count) {
+        count = 1 + first % STORE_GETS_MAX;
+        count = count < KEYS - first ? count : KEYS - first;
+        for (unsigned i = 0; i < count; i++)
+            gets[i].key = (struct node_bytes){rows[first + i].key, rows[first + i].key_bytes};
+        store_get_many(store, gets, count);
+        for (unsigned i = 0; i < count; i++)
+            compare_get(first + i, gets[i].code, &gets[i].record);
     }
 }
 
