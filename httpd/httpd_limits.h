@@ -10,8 +10,10 @@
 #define HTTPD_DETAIL_BYTES_MAX 256u /* a problem's text for people; cut */
 
 /* What libmicrohttpd may use for one connection: the longest head, its table of header lines, and
- * an answer's head with the longest Location. Past it libmicrohttpd itself says 414 or 431. */
-#define HTTPD_CONNECTION_BYTES_MAX (LIMIT_HTTP_HEADER_BYTES_MAX + (16u << 10))
+ * an answer's head with the longest Location. Past it libmicrohttpd itself says 414 or 431. It
+ * clears all of it behind each request. More than 32 KiB, so that it comes from the system and goes
+ * back there: a connection that only opens touches none of it. */
+#define HTTPD_CONNECTION_BYTES_MAX (LIMIT_HTTP_HEADER_BYTES_MAX + (20u << 10))
 
 /* How long a client may take: to the end of its head from the end of its first line (before that a
  * connection is idle: LIMIT_HTTP_IDLE_MS_MAX from its beginning, or its last answer); for a body,
@@ -48,7 +50,7 @@
 /* Calls in flight, of LIMIT_BUS_CALLS_MAX places on an edge. While they are all taken, requests
  * collect, and the next message carries them together: this is what makes batches. */
 #define HTTPD_PROPOSE_CALLS_MAX 4u
-#define HTTPD_READ_INDEX_CALLS_MAX 2u
+#define HTTPD_READ_INDEX_CALLS_MAX 1u /* two make batches of half the size */
 #define HTTPD_READ_CALLS_MAX 4u
 /* What the results of a batch may have: one transaction more than that still fits a frame. */
 #define HTTPD_RESULTS_BYTES_MAX (8u << 20)
@@ -104,9 +106,15 @@
 #define HTTPD_DRAIN_FRESH_MS_MAX 1000u
 #define HTTPD_DRAIN_MS_MAX 2000u
 
+/* Requests that wait without their connection being suspended: each run of libmicrohttpd asks them
+ * all, some 0.1 us each. More are suspended. Meanwhile it is run at least so often. */
+#define HTTPD_IN_PLACE_MAX 512u
+#define HTTPD_IN_PLACE_LOOK_MS 5u
+
 /* Passes of libmicrohttpd in one turn before the edges get theirs. */
 #define HTTPD_RUNS_MAX 8u
 
+_Static_assert(HTTPD_CONNECTION_BYTES_MAX > 32u << 10, "libmicrohttpd maps it");
 _Static_assert(HTTPD_RESULTS_BYTES_MAX + LIMIT_VALUE_BYTES_CAP + (2u << 20) <
                    LIMIT_FRAME_BODY_BYTES_MAX,
                "the results of a batch fit a frame");

@@ -1,6 +1,7 @@
 /* Reads of single keys; and the READ_INDEX of scans, which go on from there (scans.h).
  *
  *   linearizable: unasked --READ_INDEX--> asked --> confirmed --READ at that index--> answered
+ *                 unasked --READ_INDEX and READ--> asked --> confirmed --> answered
  *   stale:        stale --READ as it is--> answered
  *
  * A READ_INDEX speaks for all reads that came before it was sent. Nothing is at risk when one

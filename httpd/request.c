@@ -43,7 +43,7 @@ void request_begin(struct request *request, const char *target)
     request->route = NULL;
     request->findings = (struct guard_findings){0};
     request->condition = (struct condition){0};
-    request->stale = request->verbose = false;
+    request->stale = request->verbose = request->may_end = false;
     request->key = request->value = NULL;
     request->key_bytes = request->value_bytes = 0;
     request->target_at = target;
@@ -58,11 +58,20 @@ void request_begin(struct request *request, const char *target)
 
 /* ---- the answer ---- */
 
+static void request_leave_place(struct request *request)
+{
+    if (request->in_place)
+        server_end_waiting(request->httpd->server);
+    request->in_place = false;
+}
+
 static bool request_queue(struct request *request)
 {
     struct MHD_Response *answer = request->answer;
     request->answer = NULL;
     request->state = REQUEST_ANSWERED;
+    request_leave_place(request);
+    server_wake(request->httpd->server); /* to write it */
     if (request->httpd->draining)
         (void)MHD_add_response_header(answer, MHD_HTTP_HEADER_CONNECTION, "close");
     enum MHD_Result queued = MHD_queue_response(request->mhd, request->answer_status, answer);
@@ -87,10 +96,11 @@ void request_answer(struct request *request, unsigned status, struct MHD_Respons
     request->slot = NULL;
     request->answer = answer;
     request->answer_status = status;
-    if (!request->suspended)
+    if (!request->suspended && !request->in_place)
         return;
+    if (request->suspended)
+        MHD_resume_connection(request->mhd);
     request->suspended = false;
-    MHD_resume_connection(request->mhd);
     server_wake(request->httpd->server);
 }
 
@@ -286,8 +296,12 @@ bool request_on_whole(struct request *request)
     }
     if (request->answer)
         return request_queue(request);
-    request->suspended = true;
-    MHD_suspend_connection(request->mhd);
+    if (request->in_place)
+        return true;
+    request->in_place = request->may_end && server_begin_waiting(request->httpd->server);
+    request->suspended = !request->in_place;
+    if (request->suspended)
+        MHD_suspend_connection(request->mhd);
     return true;
 }
 
@@ -296,6 +310,7 @@ bool request_on_whole(struct request *request)
 void request_end(struct request *request)
 {
     assert(!request->suspended);
+    request_leave_place(request);
     patience_end(request);
     request_stage(request, NULL);
     if (request->slot)
@@ -323,6 +338,11 @@ void request_free(struct request *request)
 }
 
 /* ---- held while it waits ---- */
+
+void request_let_end(struct request *request)
+{
+    request->may_end = !request->httpd->proxy; /* which holds on to the body */
+}
 
 void request_stage(struct request *request, struct request_list *list)
 {

@@ -1,12 +1,16 @@
 /* One request, from its target to its answer.
  *
  *   HEAD ----> BODY ----> SERVING ----> ANSWERED
- *     |          |       (suspended)       ^
+ *     |          |        (waits)          ^
  *     +--> REFUSED (body is swallowed) ----+
  *
  * A request lives in its connection and is used again for the next one there. While it waits for an
  * edge its connection is suspended: libmicrohttpd neither reads from it nor ends it, so a waiting
- * request is always alive. Whoever holds it (writes, reads, survey) answers it exactly once. */
+ * request is always alive. Whoever holds it (writes, reads, survey) answers it exactly once.
+ *
+ * Suspending costs three system calls. Those that are served all day wait in place instead: asked
+ * again and again, they have no answer yet. Such a one may end with its connection before it is
+ * answered, and then leaves its list or slot by itself. */
 #pragma once
 
 #include "buffer.h"
@@ -39,6 +43,9 @@ struct request {
     int fd;
     enum request_state state;
     bool suspended;
+    bool may_end;  /* with its connection, while it waits: whoever holds it minds list and slot only
+                    */
+    bool in_place; /* waits so */
     uint64_t begun_us; /* clock_monotonic_us() */
     bool linger;       /* the connection ends with the client still sending */
 
@@ -85,6 +92,7 @@ TAILQ_HEAD(request_list, request);
 void request_begin(struct request *request, const char *target);
 bool request_on_head(struct request *request, const char *method, const char *version);
 bool request_on_body(struct request *request, const char *bytes, size_t length);
+/* Also called again and again while it waits in place. */
 bool request_on_whole(struct request *request);
 /* Writes the problem to the socket past libmicrohttpd, as the last the client gets: for when
  * libmicrohttpd takes no answer, or would give a wrong one. */
@@ -101,6 +109,8 @@ void request_free(struct request *request);
 void request_answer(struct request *request, unsigned status, struct MHD_Response *answer);
 void request_answer_problem(struct request *request, const struct problem *problem);
 
+/* For whoever holds the waiting request in lists and slots only: it may wait in place. */
+void request_let_end(struct request *request);
 /* Moves it to the end of a stage's list; NULL: to none. */
 void request_stage(struct request *request, struct request_list *list);
 /* Takes the slot of a message in flight, to be set to NULL should the request be answered before

@@ -1,7 +1,8 @@
 /* libmicrohttpd has no thread here: its epoll descriptor is watched like any other, and MHD_run is
  * called at the end of a turn in which it became ready, something was resumed, or its clock is due.
  * Of a resumed connection it learns only when it runs: so it runs again until MHD_get_timeout asks
- * for a wait.
+ * for a wait. While requests wait in place it asks for none, ever: then what its callbacks saw
+ * decides (server_wake), and a slow clock for what they cannot see.
  *
  * libmicrohttpd closes a connection by shutting down its sending side and closing the descriptor;
  * in between it calls server_on_connection, where a lingering end is taken over. */
@@ -47,6 +48,8 @@ struct server {
     struct MHD_Daemon *daemon;
     struct loop_source *source;
     struct loop_timer timer;
+    unsigned waiting_count; /* requests in place */
+    struct loop_timer look_timer;
     struct lingerers *lingerers;
     struct connection_list connections;
     struct deadlines deadlines;
@@ -232,9 +235,11 @@ static enum MHD_Result server_on_access(void *context, struct MHD_Connection *mh
     } else if (*upload_bytes) {
         goes_on = request_on_body(&connection->request, upload, *upload_bytes);
         connection_on_body(connection, *upload_bytes);
+        server_wake(connection->server); /* there may be more */
         *upload_bytes = 0;
     } else {
-        connection_set_deadline(connection, UINT64_MAX);
+        if (!connection->request.in_place)
+            connection_set_deadline(connection, UINT64_MAX);
         goes_on = request_on_whole(&connection->request);
     }
     return goes_on ? MHD_YES : MHD_NO;
@@ -324,6 +329,27 @@ static void server_set_timer(struct server *server, uint64_t wait_ms)
                        loop_now_ms(server->httpd->loop) + wait_ms, server_on_timer, server);
 }
 
+bool server_begin_waiting(struct server *server)
+{
+    if (server->waiting_count == HTTPD_IN_PLACE_MAX)
+        return false;
+    server->waiting_count++;
+    return true;
+}
+
+void server_end_waiting(struct server *server)
+{
+    server->waiting_count--;
+}
+
+static void server_look_later(struct server *server)
+{
+    if (!server->look_timer.place)
+        loop_timer_set(server->httpd->loop, &server->look_timer,
+                       loop_now_ms(server->httpd->loop) + HTTPD_IN_PLACE_LOOK_MS, server_on_timer,
+                       server);
+}
+
 void server_run(struct server *server)
 {
     MHD_UNSIGNED_LONG_LONG wait_ms = 0;
@@ -332,10 +358,12 @@ void server_run(struct server *server)
         (void)MHD_run(server->daemon);
         if (MHD_get_timeout(server->daemon, &wait_ms) != MHD_YES)
             continue;
-        if (wait_ms == 0)
-            server->wanted = true;
-        else
+        if (wait_ms > 0)
             server_set_timer(server, wait_ms);
+        else if (server->waiting_count)
+            server_look_later(server);
+        else
+            server->wanted = true;
     }
 }
 
@@ -500,6 +528,7 @@ void server_free(struct server *server)
     struct loop *loop = server->httpd->loop;
     loop_unwatch(loop, server->source);
     loop_timer_cancel(loop, &server->timer);
+    loop_timer_cancel(loop, &server->look_timer);
     loop_timer_cancel(loop, &server->hold_timer);
     loop_timer_cancel(loop, &server->drain_timer);
     if (server->daemon) {

@@ -20,8 +20,13 @@ void server_free(struct server *server);
 
 unsigned server_connections(const struct server *server);
 
-/* Something was resumed: libmicrohttpd runs at the end of this turn, or in the next. */
+/* Something was resumed, answered or taken: libmicrohttpd runs at the end of this turn, or in the
+ * next. */
 void server_wake(struct server *server);
+
+/* A request waits in place (request.h): false, and it does not: there are HTTPD_IN_PLACE_MAX. */
+bool server_begin_waiting(struct server *server);
+void server_end_waiting(struct server *server);
 
 /* To be called at each turn's end: first before the requests' senders, then after them. */
 void server_run(struct server *server);

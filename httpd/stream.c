@@ -23,6 +23,7 @@ ssize_t stream_read(void *context, uint64_t at, char *into, size_t into_bytes)
             return MHD_CONTENT_READER_END_WITH_ERROR;
         }
     }
+    server_wake(stream->httpd->server); /* there may be more to write */
     size_t length = stream->text.length - stream->text_at;
     length = length < into_bytes ? length : into_bytes;
     memcpy(into, stream->text.bytes + stream->text_at, length);

@@ -169,7 +169,8 @@ static uint16_t answer_propose(struct stand *stand, struct bus_request *request)
 
 static uint16_t answer_read_index(struct stand *stand)
 {
-    struct read_index_reply reply = {.status = stand->status, .hint = stand->hint};
+    struct read_index_reply reply = {
+        .status = stand->status, .index = stand->index, .hint = stand->hint};
     read_index_ok_encode(&stand->reply, &reply);
     return PROTO_READ_INDEX_OK;
 }
@@ -204,6 +205,7 @@ static void raftd_request(void *context, struct bus_request *request)
     if (stand->then)
         loop_before_wait(stand->httpd.loop, &stand->then_task, stand_then, stand);
     stand->last_type = request->type;
+    stand->last_route = request->route;
     if (request->type == PROTO_PROPOSE)
         type = answer_propose(stand, request);
     else if (request->type == PROTO_READ_INDEX)
@@ -367,12 +369,24 @@ struct stand_answer stand_ask(struct stand *stand, const char *request, size_t l
     return answer;
 }
 
+int stand_begin(struct stand *stand, const char *request)
+{
+    int fd = open_connection(stand->port);
+    ck_assert_int_eq(send(fd, request, strlen(request), MSG_NOSIGNAL), (ssize_t)strlen(request));
+    return fd;
+}
+
+void stand_answer_read_index(struct stand *stand)
+{
+    uint16_t type = answer_read_index(stand);
+    bus_reply(stand->raftd, &stand->last_route, type, &stand->reply);
+}
+
 int stand_send(struct stand *stand, const char *request)
 {
     uint64_t until_ms = clock_monotonic_ms() + ANSWER_MS_MAX;
     unsigned calls = stand->calls;
-    int fd = open_connection(stand->port);
-    ck_assert_int_eq(send(fd, request, strlen(request), MSG_NOSIGNAL), (ssize_t)strlen(request));
+    int fd = stand_begin(stand, request);
     while (stand->calls == calls) {
         ck_assert_msg(clock_monotonic_ms() < until_ms, "nobody was asked for %.60s", request);
         loop_turn(stand->httpd.loop, 1);

@@ -61,7 +61,9 @@ struct stand {
     uint16_t status;
     struct leader_hint hint;
     const char *reason;
+    uint64_t index;                    /* of READ_INDEX_OK */
     bool silent;                       /* it does not answer */
+    struct bus_route last_route;       /* whom; stand_answer_read_index does, later */
     bool refuses;                      /* as messages that make no sense */
     void (*then)(struct stand *stand); /* done at the end of a turn in which it was asked */
     struct loop_task then_task;
@@ -92,9 +94,12 @@ struct stand_answer stand_ask(struct stand *stand, const char *request, size_t l
 /* The same for "METHOD TARGET", more header lines (NULL: none) and a body (NULL: none). */
 struct stand_answer stand_do(struct stand *stand, const char *method_and_target,
                              const char *header_lines, const char *body);
-/* Sends the request on a connection of its own, the descriptor that is returned, and waits until
- * raftd or storaged was asked for it. */
+/* Sends the request on a connection of its own, the descriptor that is returned. */
+int stand_begin(struct stand *stand, const char *request);
+/* The same, and waits until raftd was asked for it. */
 int stand_send(struct stand *stand, const char *request);
+/* Answers the last READ_INDEX that raftd was silent about. */
+void stand_answer_read_index(struct stand *stand);
 /* Whether the answer's head has this line (name and value, without line end). */
 bool stand_has_line(const struct stand_answer *answer, const char *line);
 void stand_answer_free(struct stand_answer *answer);
