@@ -13,6 +13,9 @@
 
 /* A turn's worth of records; larger frames get what they need. */
 #define RECEIVE_BYTES (64u << 10)
+/* Small enough for a socket's buffer that is nearly empty. */
+#define QUICK_BYTES_MAX (64u << 10)
+#define LOOK_MS 1u
 #define KEEP_BYTES_MAX (2u * LIMIT_BATCH_BYTES_SOFT) /* memory an idle stream may hold on to */
 
 int bus_errno(int nng_code)
@@ -80,20 +83,14 @@ void bus_bell_ring(struct bus_bell *bell)
 
 /* ---- transfer ---- */
 
-/*   IDLE --begin--> LOUD or QUIET --nng's callback--> DONE --take--> IDLE
- * The callback's exchange and the loop's compare-and-swap QUIET -> LOUD decide between them whether
- * the bell rings. */
-enum transfer_state { IDLE, LOUD, QUIET, DONE };
+/*   IDLE --begin--> BUSY --nng's callback--> DONE --take--> IDLE */
+enum transfer_state { IDLE, BUSY, DONE };
 
 static void transfer_on_done(void *context)
 {
     struct bus_transfer *transfer = context;
-    struct bus_bell *bell = transfer->bell;
-    bool whole =
-        nng_aio_result(transfer->aio) == 0 && nng_aio_count(transfer->aio) == transfer->quiet_bytes;
-    int before = atomic_exchange(&transfer->state, DONE);
-    if (before == LOUD || !whole)
-        bus_bell_ring(bell);
+    atomic_store(&transfer->state, DONE);
+    bus_bell_ring(transfer->bell);
 }
 
 int bus_transfer_init(struct bus_transfer *transfer, struct bus_bell *bell)
@@ -118,14 +115,7 @@ void bus_transfer_end(struct bus_transfer *transfer, bool makes_connection)
 void bus_transfer_begin(struct bus_transfer *transfer)
 {
     assert(atomic_load(&transfer->state) == IDLE);
-    atomic_store(&transfer->state, LOUD);
-}
-
-void bus_transfer_begin_quiet(struct bus_transfer *transfer, size_t bytes)
-{
-    assert(atomic_load(&transfer->state) == IDLE);
-    transfer->quiet_bytes = bytes;
-    atomic_store(&transfer->state, QUIET);
+    atomic_store(&transfer->state, BUSY);
 }
 
 bool bus_transfer_take(struct bus_transfer *transfer, int *ret_code)
@@ -137,14 +127,9 @@ bool bus_transfer_take(struct bus_transfer *transfer, int *ret_code)
     return true;
 }
 
-bool bus_transfer_is_idle_or_rings(struct bus_transfer *transfer)
+bool bus_transfer_is_idle(const struct bus_transfer *transfer)
 {
-    int expected = QUIET;
-    if (atomic_load(&transfer->state) == IDLE)
-        return true;
-    if (!atomic_compare_exchange_strong(&transfer->state, &expected, LOUD) && expected == DONE)
-        bus_bell_ring(transfer->bell);
-    return false;
+    return atomic_load(&transfer->state) == IDLE;
 }
 
 /* ---- stream ---- */
@@ -152,10 +137,13 @@ bool bus_transfer_is_idle_or_rings(struct bus_transfer *transfer)
 struct bus_stream {
     struct bus_stream_options options;
     struct bus_transfer receive, send;
-    struct buffer in;       /* received and not yet handed on; nng writes behind its length */
-    struct buffer sending;  /* nng's while `send` is under way */
-    size_t sent;            /* of `sending` */
-    uint64_t written_bytes; /* all in all */
+    nng_aio *quick;               /* the same as `send` for small writes, without a callback */
+    bool is_quick;                /* it is under way, as far as is known */
+    struct loop_timer look_timer; /* for its end */
+    struct buffer in;             /* received and not yet handed on; nng writes behind its length */
+    struct buffer sending;        /* nng's while a write is under way */
+    size_t sent;                  /* of `sending` */
+    uint64_t written_bytes;       /* all in all */
     struct buffer queued;
     struct loop_task flush;
     size_t body_bytes_max;
@@ -224,6 +212,11 @@ static void stream_go_on(struct bus_stream *stream)
         stream_receive(stream, want);
 }
 
+static size_t stream_unsent_bytes(const struct bus_stream *stream)
+{
+    return stream->queued.length + (stream->sending.length - stream->sent);
+}
+
 /* nng may write less than asked: the rest goes first. */
 static void stream_write(struct bus_stream *stream)
 {
@@ -235,16 +228,14 @@ static void stream_write(struct bus_stream *stream)
         stream->sent = 0;
     }
     size_t bytes = stream->sending.length - stream->sent;
-    if (!bytes)
-        return;
+    stream->is_quick = bytes <= QUICK_BYTES_MAX;
+    nng_aio *aio = stream->is_quick ? stream->quick : stream->send.aio;
     nng_iov iov = {.iov_buf = stream->sending.bytes + stream->sent, .iov_len = bytes};
-    int code = nng_aio_set_iov(stream->send.aio, 1, &iov);
+    int code = nng_aio_set_iov(aio, 1, &iov);
     assert(code == 0);
-    if (stream->queued.length)
+    if (!stream->is_quick)
         bus_transfer_begin(&stream->send);
-    else
-        bus_transfer_begin_quiet(&stream->send, bytes);
-    nng_stream_send(stream->options.connection, stream->send.aio);
+    nng_stream_send(stream->options.connection, aio);
 }
 
 /* Writing to a peer that is gone fails before its last frames were read: the receive tells the end.
@@ -254,13 +245,25 @@ static bool is_peer_gone(int nng_code)
     return nng_code == NNG_ECLOSED || nng_code == NNG_ECONNSHUT || nng_code == NNG_ECONNRESET;
 }
 
+/* Its count or result are set a moment before nng is through with it. */
+static bool quick_take(struct bus_stream *stream, int *ret_code)
+{
+    if (!nng_aio_count(stream->quick) && !nng_aio_result(stream->quick))
+        return false;
+    nng_aio_wait(stream->quick);
+    stream->is_quick = false;
+    *ret_code = nng_aio_result(stream->quick);
+    return true;
+}
+
 static void stream_take_sent(struct bus_stream *stream)
 {
     int code;
-    if (!bus_transfer_take(&stream->send, &code))
+    nng_aio *aio = stream->is_quick ? stream->quick : stream->send.aio;
+    if (stream->is_quick ? !quick_take(stream, &code) : !bus_transfer_take(&stream->send, &code))
         return;
-    stream->sent += nng_aio_count(stream->send.aio);
-    stream->written_bytes += nng_aio_count(stream->send.aio);
+    stream->sent += nng_aio_count(aio);
+    stream->written_bytes += nng_aio_count(aio);
     if (!code)
         return;
     stream->is_mute = true;
@@ -268,15 +271,25 @@ static void stream_take_sent(struct bus_stream *stream)
     stream->is_over = stream->is_over || !is_peer_gone(code);
 }
 
+static bool stream_is_writing(const struct bus_stream *stream)
+{
+    return stream->is_quick || !bus_transfer_is_idle(&stream->send);
+}
+
 static void stream_flush(void *context)
 {
     struct bus_stream *stream = context;
+    struct loop *loop = stream->options.loop;
     stream_take_sent(stream);
-    if (stream->is_over)
-        bus_bell_ring(stream->options.bell);
-    else if (!stream->is_mute && bus_transfer_is_idle_or_rings(&stream->send))
+    while (!stream->is_over && !stream->is_mute && !stream_is_writing(stream) &&
+           stream_unsent_bytes(stream)) {
         stream_write(stream);
-    if (stream->is_paused && !stream_is_clogged(stream))
+        stream_take_sent(stream);
+    }
+    if (stream->is_quick)
+        loop_timer_set(loop, &stream->look_timer, loop_now_ms(loop) + LOOK_MS, stream_flush,
+                       stream);
+    if (stream->is_over || (stream->is_paused && !stream_is_clogged(stream)))
         bus_bell_ring(stream->options.bell);
 }
 
@@ -307,7 +320,7 @@ void bus_stream_on_ring(struct bus_stream *stream)
     stream_take_sent(stream);
     if (!is_open || stream->is_over)
         stream->options.on_end(stream->options.context, stream->damage);
-    else if (stream->queued.length || stream->sent < stream->sending.length)
+    else if (stream_unsent_bytes(stream))
         loop_before_wait(stream->options.loop, &stream->flush, stream_flush, stream);
 }
 
@@ -323,8 +336,8 @@ void bus_stream_send(struct bus_stream *stream, const struct frame *frame)
 
 size_t bus_stream_unsent_bytes(struct bus_stream *stream)
 {
-    stream_take_sent(stream); /* a quiet write may have ended without a ring */
-    return stream->queued.length + (stream->sending.length - stream->sent);
+    stream_take_sent(stream); /* a small write ends without a ring */
+    return stream_unsent_bytes(stream);
 }
 
 uint64_t bus_stream_written_bytes(struct bus_stream *stream)
@@ -356,7 +369,8 @@ struct bus_stream *bus_stream_new(const struct bus_stream_options *options)
     stream->body_bytes_max = LIMIT_GREETING_BYTES_MAX;
     stream->heard_ms = loop_now_ms(options->loop);
     if (bus_transfer_init(&stream->receive, options->bell) ||
-        bus_transfer_init(&stream->send, options->bell)) {
+        bus_transfer_init(&stream->send, options->bell) ||
+        nng_aio_alloc(&stream->quick, NULL, NULL)) {
         bus_stream_free(stream);
         return NULL;
     }
@@ -369,9 +383,13 @@ void bus_stream_free(struct bus_stream *stream)
     if (!stream)
         return;
     loop_task_cancel(stream->options.loop, &stream->flush);
+    loop_timer_cancel(stream->options.loop, &stream->look_timer);
     nng_stream_close(stream->options.connection);
     bus_transfer_end(&stream->receive, false);
     bus_transfer_end(&stream->send, false);
+    if (stream->quick)
+        nng_aio_stop(stream->quick);
+    nng_aio_free(stream->quick);
     nng_stream_free(stream->options.connection);
     buffer_free(&stream->in);
     buffer_free(&stream->sending);

@@ -4,7 +4,11 @@
  * nng works on threads of its own and reports there: the callback only notes the end of a transfer
  * and rings a bell, an eventfd that the loop watches. All else runs on the loop thread. One receive
  * is always under way. Frames to send are collected during a turn and leave in one write before the
- * loop waits; those that come while a write is under way leave in the next. */
+ * loop waits; those that come while a write is under way leave in the next.
+ *
+ * A small write goes into the socket's buffer while nng is called, nearly always: it has no
+ * callback, for which a thread would wake, and where it has not ended at once it is looked at again
+ * a little later. */
 #pragma once
 
 #include "bus.h"
@@ -39,7 +43,6 @@ struct bus_transfer {
     nng_aio *aio;
     struct bus_bell *bell;
     atomic_int state;
-    size_t quiet_bytes;
 };
 
 int bus_transfer_init(struct bus_transfer *transfer, struct bus_bell *bell);
@@ -48,12 +51,9 @@ int bus_transfer_init(struct bus_transfer *transfer, struct bus_bell *bell);
 void bus_transfer_end(struct bus_transfer *transfer, bool makes_connection);
 /* Call before the aio is handed to nng. */
 void bus_transfer_begin(struct bus_transfer *transfer);
-/* The same, but if exactly `bytes` are transferred the bell stays silent. */
-void bus_transfer_begin_quiet(struct bus_transfer *transfer, size_t bytes);
 /* True once for each finished transfer, which is idle again; *ret_code is nng's. */
 bool bus_transfer_take(struct bus_transfer *transfer, int *ret_code);
-/* True if idle. Else the one under way will ring when it ends, quiet or not. */
-bool bus_transfer_is_idle_or_rings(struct bus_transfer *transfer);
+bool bus_transfer_is_idle(const struct bus_transfer *transfer);
 
 /* ---- stream ---- */
 

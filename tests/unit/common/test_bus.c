@@ -728,6 +728,45 @@ START_TEST(test_bus_unsent_bytes_count_what_the_kernel_has_not_got)
 }
 END_TEST
 
+/* Small frames to a callee that reads later: no thread tells when the one that has to wait is
+ * through, and nothing else happens on this connection. */
+START_TEST(test_bus_small_frames_that_must_wait_arrive)
+{
+    static uint8_t bytes[1u << 16];
+    uint8_t hello[FRAME_HEADER_BYTES + 1];
+    struct buffer body = {.bytes = bytes, .length = 10000};
+    size_t sent = 0, received = 0;
+    int fd = -1;
+    start_loop();
+    int listener = rogue_listen();
+    start_client();
+    WAIT_FOR((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0);
+    WAIT_FOR(rogue_receive(fd, hello, sizeof(hello)));
+    rogue_send(fd, FRAME_TYPE_WELCOME, wire_load_u64(hello + 8), 0, "epoch 11");
+    WAIT_FOR(ups == 1);
+    for (unsigned round = 0; round < 20; round++) {
+        do {
+            ck_assert_int_eq(bus_cast(client, TYPE_SILENCE, &body), 0);
+            sent += FRAME_HEADER_BYTES + body.length;
+            loop_turn(loop, 0);
+        } while (!bus_client_unsent_bytes(client));
+        ck_assert_int_eq(bus_cast(client, TYPE_SILENCE, &body), 0); /* behind one under way */
+        sent += FRAME_HEADER_BYTES + body.length;
+        loop_turn(loop, 0);
+        for (uint64_t until_ms = clock_monotonic_ms() + 10000; received < sent;) {
+            ssize_t got = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+            received += got > 0 ? (size_t)got : 0;
+            ck_assert_uint_lt(clock_monotonic_ms(), until_ms);
+            loop_turn(loop, 1);
+        }
+        ck_assert_uint_eq(bus_client_unsent_bytes(client), 0);
+    }
+    close(fd);
+    close(listener);
+    finish();
+}
+END_TEST
+
 START_TEST(test_bus_reset_ends_calls_and_dials_anew)
 {
     start_loop();
@@ -845,6 +884,6 @@ UNIT_MAIN("bus", test_bus_call_before_the_peer_is_down_after_it_is_answered,
           test_bus_tcp_unanswered_greeting_is_dialled_anew, test_bus_tcp_own_echo_is_dropped,
           test_bus_casts_arrive_in_order_with_calls_and_are_not_answered,
           test_bus_unsent_bytes_count_what_the_kernel_has_not_got,
-          test_bus_reset_ends_calls_and_dials_anew, test_bus_retired_caller_ends_its_calls,
-          test_bus_refused_greeting_tells_the_caller_why, test_bus_dropped_callers_are_cut,
-          test_bus_silent_callers_are_cut_if_that_is_wanted)
+          test_bus_small_frames_that_must_wait_arrive, test_bus_reset_ends_calls_and_dials_anew,
+          test_bus_retired_caller_ends_its_calls, test_bus_refused_greeting_tells_the_caller_why,
+          test_bus_dropped_callers_are_cut, test_bus_silent_callers_are_cut_if_that_is_wanted)
