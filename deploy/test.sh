@@ -19,7 +19,8 @@ san="$here/build-sanitize"
 ninja -C "$here/build"
 ninja -C "$san"
 meson test -C "$san" --no-rebuild --print-errorlogs --suite unit
-meson test -C "$here/build" --no-rebuild --print-errorlogs --suite integration --suite sim --suite crash
+# Many of these wait more than they work. Those that bound a time run alone whatever the number says.
+meson test -C "$here/build" --no-rebuild --print-errorlogs --num-processes 4 --suite integration --suite sim --suite crash
 if [ -n "$nightly" ]; then
     "$here/build/tests/sim/conure-sim" --seed 1000000 --seeds 100000
     meson test -C "$here/build" --no-rebuild --print-errorlogs --setup nightly --suite nightly

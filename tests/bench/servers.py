@@ -90,6 +90,20 @@ class Server:
             used[name] = used.get(name, 0.0) + (int(fields[11]) + int(fields[12])) / TICKS
         return used
 
+    def memory_kib(self):
+        """Resident memory of all its processes, pages of mapped files included, and without them."""
+        sums = {"VmRSS": 0, "RssFile": 0}
+        for pid in self.pids():
+            with open(f"/proc/{pid}/status") as status:
+                for line in status:
+                    name, value = line.split(":", 1)
+                    if name in sums:
+                        sums[name] += int(value.split()[0])
+        return sums["VmRSS"], sums["VmRSS"] - sums["RssFile"]
+
+    def descriptors(self):
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.pids())
+
     def disk_bytes(self):
         """Written to the disk its data is on, by anybody: nobody else is busy. (What /proc counts for a process is
         whole folios, many times more.)"""
