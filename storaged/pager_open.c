@@ -212,6 +212,8 @@ static int pager_start(struct pager *pager, struct meta *ret_meta, struct error 
     code = pager_take_meta(pager, &newest, &previous, error);
     if (code == -EBADMSG && previous.transaction) { /* one back: its pages were not touched since */
         newest = previous;
+        /* What was looked at must fit fewer pages now. */
+        memset(pager->checked, 0, freemap_bytes(pager->file_pages));
         code = pager_take_meta(pager, &newest, &(struct meta){0}, error);
     }
     if (!code)
