@@ -79,6 +79,8 @@
 #define HTTPD_WATCH_PART_BYTES_SOFT (64u << 10)
 #define HTTPD_WATCH_BYTES_MAX (64u << 20)
 #define HTTPD_WATCH_BEAT_MS 10000u
+/* At the count, those that are there are looked at again, at most so often. */
+#define HTTPD_WATCH_PROBE_MS 500u
 #define HTTPD_WATCH_CALL_MS_MAX 5000u
 
 /* Requests passed on to the leader (follower_mode proxy). Beyond the connections they wait for one;
@@ -110,6 +112,9 @@
  * all, some 0.1 us each. More are suspended. Meanwhile it is run at least so often. */
 #define HTTPD_IN_PLACE_MAX 512u
 #define HTTPD_IN_PLACE_LOOK_MS 5u
+/* Passes of libmicrohttpd that it asks for and in which nothing happens; then it gets one in the
+ * time above. A chunk's line longer than its memory would keep it busy until the deadline. */
+#define HTTPD_IDLE_PASSES_MAX 4u
 
 /* Passes of libmicrohttpd in one turn before the edges get theirs. */
 #define HTTPD_RUNS_MAX 8u

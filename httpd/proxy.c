@@ -257,6 +257,7 @@ void proxy_forward(struct proxy *proxy, struct request *request, const char *lea
     TAILQ_INSERT_TAIL(&proxy->forwards, forward, link);
     proxy->forwards_count++;
     request_take_slot(request, &forward->request);
+    request_suspend(request); /* its body is being sent */
     loop_timer_set(loop, &forward->timer, loop_now_ms(loop) + wait_ms + HTTPD_CALL_SLACK_MS,
                    forward_on_timer, forward);
     if (!forward_begin(forward, leader_url))

@@ -178,7 +178,8 @@ static void round_confirm(struct read_round *round, uint64_t index)
 {
     struct read_outbox *outbox = &round->reads->linearizable;
     struct request *request;
-    if (outbox->index_min < index)
+    /* Not for ever: a node that gave its cluster up for another's begins at lower indexes. */
+    if (TAILQ_EMPTY(&outbox->requests) || outbox->index_min < index)
         outbox->index_min = index;
     while ((request = TAILQ_FIRST(&round->requests)))
         if (request->range)
@@ -236,11 +237,11 @@ void reads_on_read_index(struct edge_call *call, enum edge_end end, struct wire_
 
 /* Encodes the first keys of the list, up to a batch. */
 static unsigned reads_encode(struct reads *reads, const struct request_list *list,
-                             const struct read_outbox *outbox)
+                             uint64_t index_min, uint64_t wait_ms)
 {
     struct request *request;
     unsigned count = 0;
-    read_begin(&reads->message, outbox->index_min, (uint32_t)outbox->wait_ms);
+    read_begin(&reads->message, index_min, (uint32_t)wait_ms);
     TAILQ_FOREACH(request, list, by_stage)
     {
         if (request->range)
@@ -266,9 +267,9 @@ static void batch_take(struct read_batch *batch, struct request_list *list)
 
 /* The keys of the list, in one READ. NULL: there are none, or the edge takes none. */
 static struct read_batch *reads_send(struct reads *reads, struct request_list *list,
-                                     struct read_outbox *outbox)
+                                     struct read_outbox *outbox, uint64_t index_min)
 {
-    unsigned count = reads_encode(reads, list, outbox);
+    unsigned count = reads_encode(reads, list, index_min, outbox->wait_ms);
     struct read_batch *batch = memory_new_zeroed(1, sizeof(*batch) + count * sizeof(*batch->slots));
     uint64_t deadline_ms = loop_now_ms(reads->httpd->loop) + outbox->wait_ms + HTTPD_CALL_SLACK_MS;
     batch->reads = reads;
@@ -292,7 +293,7 @@ static void round_read_ahead(struct read_round *round)
     if (!reads->leads || writes_wait(reads->httpd->writes) || !TAILQ_EMPTY(&outbox->requests) ||
         outbox->calls_in_flight >= HTTPD_READ_CALLS_MAX)
         return;
-    round->ahead = reads_send(reads, &round->requests, outbox);
+    round->ahead = reads_send(reads, &round->requests, outbox, 0);
     if (round->ahead)
         round->ahead->round = round;
 }
@@ -319,7 +320,7 @@ static bool reads_ask(struct reads *reads)
 static void reads_send_all(struct reads *reads, struct read_outbox *outbox)
 {
     while (!TAILQ_EMPTY(&outbox->requests) && outbox->calls_in_flight < HTTPD_READ_CALLS_MAX)
-        if (!reads_send(reads, &outbox->requests, outbox))
+        if (!reads_send(reads, &outbox->requests, outbox, outbox->index_min))
             break;
 }
 
@@ -341,8 +342,6 @@ void reads_add(struct reads *reads, struct request *request)
         read_answer_status(request, PROTO_STATUS_UNAVAILABLE, NULL);
         return;
     }
-    if (!request->range)
-        request_let_end(request);
     request_stage(request, request->stale ? &reads->stale.requests : &reads->unasked);
     patience_begin(request->stale ? &reads->stale_patience : &reads->linearizable_patience,
                    request);

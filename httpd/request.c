@@ -43,7 +43,7 @@ void request_begin(struct request *request, const char *target)
     request->route = NULL;
     request->findings = (struct guard_findings){0};
     request->condition = (struct condition){0};
-    request->stale = request->verbose = request->may_end = false;
+    request->stale = request->verbose = false;
     request->key = request->value = NULL;
     request->key_bytes = request->value_bytes = 0;
     request->target_at = target;
@@ -296,12 +296,11 @@ bool request_on_whole(struct request *request)
     }
     if (request->answer)
         return request_queue(request);
-    if (request->in_place)
-        return true;
-    request->in_place = request->may_end && server_begin_waiting(request->httpd->server);
-    request->suspended = !request->in_place;
-    if (request->suspended)
-        MHD_suspend_connection(request->mhd);
+    if (!request->in_place)
+        server_begin_waiting(request->httpd->server);
+    else if (server_is_crowded(request->httpd->server))
+        request_suspend(request);
+    request->in_place = !request->suspended;
     return true;
 }
 
@@ -339,9 +338,14 @@ void request_free(struct request *request)
 
 /* ---- held while it waits ---- */
 
-void request_let_end(struct request *request)
+void request_suspend(struct request *request)
 {
-    request->may_end = !request->httpd->proxy; /* which holds on to the body */
+    if (request->suspended)
+        return;
+    assert(request->in_place);
+    request_leave_place(request);
+    request->suspended = true;
+    MHD_suspend_connection(request->mhd);
 }
 
 void request_stage(struct request *request, struct request_list *list)

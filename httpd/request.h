@@ -5,12 +5,14 @@
  *     +--> REFUSED (body is swallowed) ----+
  *
  * A request lives in its connection and is used again for the next one there. While it waits for an
- * edge its connection is suspended: libmicrohttpd neither reads from it nor ends it, so a waiting
- * request is always alive. Whoever holds it (writes, reads, survey) answers it exactly once.
+ * edge it waits in place: asked again and again, it has no answer yet. It may end with its
+ * connection before it is answered, and then leaves its list or slot by itself; else whoever holds
+ * it (writes, reads, survey) answers it exactly once.
  *
- * Suspending costs three system calls. Those that are served all day wait in place instead: asked
- * again and again, they have no answer yet. Such a one may end with its connection before it is
- * answered, and then leaves its list or slot by itself. */
+ * Where too many wait, or its memory is still needed, its connection is suspended: libmicrohttpd
+ * neither reads from it nor ends it. That costs three system calls, and must not be done in the
+ * call that brings the whole request: when the connection is resumed libmicrohttpd would first read
+ * on, and a client that has shut its side would be taken for one that is gone. */
 #pragma once
 
 #include "buffer.h"
@@ -42,12 +44,9 @@ struct request {
     struct MHD_Connection *mhd;
     int fd;
     enum request_state state;
-    bool suspended;
-    bool may_end;  /* with its connection, while it waits: whoever holds it minds list and slot only
-                    */
-    bool in_place; /* waits so */
-    uint64_t begun_us; /* clock_monotonic_us() */
-    bool linger;       /* the connection ends with the client still sending */
+    bool suspended, in_place; /* how it waits */
+    uint64_t begun_us;        /* clock_monotonic_us() */
+    bool linger;              /* the connection ends with the client still sending */
 
     const char *target_at; /* where libmicrohttpd keeps the target */
     size_t target_bytes;
@@ -109,8 +108,8 @@ void request_free(struct request *request);
 void request_answer(struct request *request, unsigned status, struct MHD_Response *answer);
 void request_answer_problem(struct request *request, const struct problem *problem);
 
-/* For whoever holds the waiting request in lists and slots only: it may wait in place. */
-void request_let_end(struct request *request);
+/* Its connection is suspended until it is answered: the request stays. Not while it is served. */
+void request_suspend(struct request *request);
 /* Moves it to the end of a stage's list; NULL: to none. */
 void request_stage(struct request *request, struct request_list *list);
 /* Takes the slot of a message in flight, to be set to NULL should the request be answered before

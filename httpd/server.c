@@ -1,8 +1,9 @@
 /* libmicrohttpd has no thread here: its epoll descriptor is watched like any other, and MHD_run is
  * called at the end of a turn in which it became ready, something was resumed, or its clock is due.
  * Of a resumed connection it learns only when it runs: so it runs again until MHD_get_timeout asks
- * for a wait. While requests wait in place it asks for none, ever: then what its callbacks saw
- * decides (server_wake), and a slow clock for what they cannot see.
+ * for a wait. It may ask for none and have nothing to do: while requests wait in place, or when it
+ * can go on with a connection neither way. Then what its callbacks saw decides (server_wake), and a
+ * slow clock for what they cannot see.
  *
  * libmicrohttpd closes a connection by shutting down its sending side and closing the descriptor;
  * in between it calls server_on_connection, where a lingering end is taken over. */
@@ -49,6 +50,7 @@ struct server {
     struct loop_source *source;
     struct loop_timer timer;
     unsigned waiting_count; /* requests in place */
+    unsigned idle_passes;   /* of libmicrohttpd, in which no callback saw anything */
     struct loop_timer look_timer;
     struct lingerers *lingerers;
     struct connection_list connections;
@@ -307,6 +309,7 @@ unsigned server_connections(const struct server *server)
 void server_wake(struct server *server)
 {
     server->wanted = true;
+    server->idle_passes = 0;
 }
 
 static void server_on_ready(void *context, uint32_t epoll_events)
@@ -329,12 +332,16 @@ static void server_set_timer(struct server *server, uint64_t wait_ms)
                        loop_now_ms(server->httpd->loop) + wait_ms, server_on_timer, server);
 }
 
-bool server_begin_waiting(struct server *server)
+void server_begin_waiting(struct server *server)
 {
-    if (server->waiting_count == HTTPD_IN_PLACE_MAX)
-        return false;
     server->waiting_count++;
-    return true;
+    if (server_is_crowded(server))
+        server_wake(server);
+}
+
+bool server_is_crowded(const struct server *server)
+{
+    return server->waiting_count > HTTPD_IN_PLACE_MAX;
 }
 
 void server_end_waiting(struct server *server)
@@ -360,7 +367,7 @@ void server_run(struct server *server)
             continue;
         if (wait_ms > 0)
             server_set_timer(server, wait_ms);
-        else if (server->waiting_count)
+        else if (server->waiting_count || ++server->idle_passes > HTTPD_IDLE_PASSES_MAX)
             server_look_later(server);
         else
             server->wanted = true;

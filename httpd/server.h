@@ -24,8 +24,10 @@ unsigned server_connections(const struct server *server);
  * next. */
 void server_wake(struct server *server);
 
-/* A request waits in place (request.h): false, and it does not: there are HTTPD_IN_PLACE_MAX. */
-bool server_begin_waiting(struct server *server);
+/* A request waits in place (request.h). While more than HTTPD_IN_PLACE_MAX do, those that are asked
+ * again are to be suspended. */
+void server_begin_waiting(struct server *server);
+bool server_is_crowded(const struct server *server);
 void server_end_waiting(struct server *server);
 
 /* To be called at each turn's end: first before the requests' senders, then after them. */

@@ -1,6 +1,6 @@
-/* A stream lives as long as its response, as in scans.c. What it waits for: a part it asked for
- * (call), its turn to ask (wants), or news (idle). One call for all idle ones waits in storaged for
- * the first index that one of them does not know. */
+/* A stream lives as long as its response, as in scans.c. What it waits for: that its client takes
+ * the part it has (part), a part it asked for (call), its turn to ask (wants), or news (idle). One
+ * call for all idle ones waits in storaged for the first index that one of them does not know. */
 #include "watches.h"
 
 #include "deadlines.h"
@@ -27,10 +27,12 @@ struct watches {
     struct patience patience;
     struct watch_stream_list streams, wanting;
     struct deadlines beats;
-    unsigned count; /* of streams, and requests that may become one */
+    unsigned count;     /* of streams */
+    uint64_t probed_ms; /* when it was last looked whose clients are gone */
     unsigned calls_in_flight;
     bool is_waiting; /* for news */
     uint64_t news_index;
+    uint64_t applied; /* as storaged said last; 0: nothing, on this connection */
     size_t bytes_held;
     uint64_t events;
     struct buffer message;
@@ -190,10 +192,11 @@ static void stream_drop_part(struct watch_stream *stream)
     stream->changes.left = 0;
 }
 
+/* Not while it has a part: it wants the next when that is said. */
 static void stream_want(struct watch_stream *stream)
 {
     stream->idle = false;
-    if (stream->wants || stream->call)
+    if (stream->wants || stream->call || stream->part.bytes)
         return;
     stream->wants = true;
     TAILQ_INSERT_TAIL(&stream->watches->wanting, stream, by_want);
@@ -344,13 +347,9 @@ static void stream_greet(struct watch_stream *stream, bool has_from, uint64_t ap
     buffer_append(&stream->out.text, text, strlen(text));
 }
 
-static void on_first(struct watches *watches, struct request *request, struct buffer *bytes,
-                     const struct watch_head *head, struct message_list changes)
+static void begin_stream(struct watches *watches, struct request *request, struct buffer *bytes,
+                         const struct watch_head *head, struct message_list changes)
 {
-    if (head->status != PROTO_STATUS_OK) {
-        answer_status(request, head->status, head->oldest);
-        return;
-    }
     struct watch_stream *stream = stream_new(watches, request);
     watches->count++;
     stream_greet(stream, request->watching->from > 0, head->applied);
@@ -363,6 +362,55 @@ static void on_first(struct watches *watches, struct request *request, struct bu
                                  .has_applied_index = true,
                                  .applied_index = head->applied};
     request_answer(request, MHD_HTTP_OK, reply_stream(&reply));
+}
+
+/* Whoever is gone is noticed when something is said to it. */
+static void answer_too_many(struct watches *watches, struct request *request)
+{
+    struct problem problem;
+    struct watch_stream *stream;
+    uint64_t now_ms = loop_now_ms(watches->httpd->loop);
+    problem_set_unavailable(&problem, "there are too many watches");
+    request_answer_problem(request, &problem);
+    if (now_ms < watches->probed_ms + HTTPD_WATCH_PROBE_MS)
+        return;
+    watches->probed_ms = now_ms;
+    TAILQ_FOREACH(stream, &watches->streams, link)
+    {
+        stream->beats = true;
+        stream_wake(&stream->out);
+    }
+}
+
+static void on_first(struct watches *watches, struct request *request, struct buffer *bytes,
+                     const struct watch_head *head, struct message_list changes)
+{
+    if (head->status == PROTO_STATUS_OK && watches->count >= HTTPD_WATCHES_MAX)
+        answer_too_many(watches, request);
+    else if (head->status != PROTO_STATUS_OK)
+        answer_status(request, head->status, head->oldest);
+    else
+        begin_stream(watches, request, bytes, head, changes);
+}
+
+/* On one connection storaged goes back only when its state is replaced by another cluster's: a
+ * stream that is ahead of that waits for indexes that mean something else now. */
+static void on_applied(struct watches *watches, const struct watch_head *head)
+{
+    struct watch_stream *stream;
+    bool is_another = head->applied < watches->applied;
+    watches->applied = head->applied;
+    if (!is_another)
+        return;
+    TAILQ_FOREACH(stream, &watches->streams, link)
+    {
+        if (stream->next <= head->applied + 1)
+            continue;
+        stream->gone_oldest = head->oldest;
+        stream->idle = false;
+        stream_want_no_more(stream);
+        stream_wake(&stream->out);
+    }
 }
 
 static void on_news(struct watches *watches, const struct watch_head *head)
@@ -387,6 +435,8 @@ void watches_on_changes(struct edge_call *edge_call, enum edge_end end, struct w
         struct wire_reader reader = wire_reader_of(bytes.bytes, bytes.length);
         if (watch_ok_decode(&reader, &head, &changes))
             logger_error("message_damaged", "type=WATCH_OK");
+        else
+            on_applied(watches, &head);
     }
     if (call->is_for_news) {
         watches->is_waiting = false;
@@ -507,12 +557,10 @@ static void on_impatience(void *context, struct request *request)
 void watches_serve(struct request *request)
 {
     struct watches *watches = request->httpd->watches;
-    struct problem problem;
     if (!edge_is_up(watches->httpd, EDGE_STORAGED)) {
         answer_status(request, PROTO_STATUS_UNAVAILABLE, 0);
     } else if (watches->count >= HTTPD_WATCHES_MAX) {
-        problem_set_unavailable(&problem, "there are too many watches");
-        request_answer_problem(request, &problem);
+        answer_too_many(watches, request);
     } else {
         request_stage(request, &watches->waiting);
         patience_begin(&watches->patience, request);
@@ -521,6 +569,7 @@ void watches_serve(struct request *request)
 
 void watches_on_storaged_down(struct watches *watches)
 {
+    watches->applied = 0;
     while (!TAILQ_EMPTY(&watches->waiting))
         answer_status(TAILQ_FIRST(&watches->waiting), PROTO_STATUS_UNAVAILABLE, 0);
 }

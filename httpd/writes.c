@@ -205,7 +205,6 @@ void writes_add(struct writes *writes, struct request *request)
         write_answer_status(request, PROTO_STATUS_UNAVAILABLE, NULL, NULL);
         return;
     }
-    request_let_end(request);
     request_stage(request, &writes->unsent);
     patience_begin(&writes->patience, request);
 }

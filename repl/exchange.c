@@ -139,15 +139,6 @@ static void copy_header(CURL *curl, const char *name, char *into, size_t into_by
 }
 
 /* "R", a strong entity tag, becomes R. */
-static void strip_quotes(char *tag)
-{
-    size_t length = strlen(tag);
-    if (length >= 2 && tag[0] == '"' && tag[length - 1] == '"') {
-        memmove(tag, tag + 1, length - 2);
-        tag[length - 2] = '\0';
-    }
-}
-
 static enum outcome exchange_outcome(const struct exchange *exchange, CURLcode code)
 {
     long sent_bytes = 0;
@@ -193,8 +184,8 @@ enum outcome exchange_run(struct exchange *exchange, const struct exchange_reque
     if (outcome == OUTCOME_ANSWERED) {
         (void)curl_easy_getinfo(exchange->curl, CURLINFO_RESPONSE_CODE, &answer->status);
         copy_header(exchange->curl, "Location", answer->location, sizeof(answer->location));
-        copy_header(exchange->curl, "ETag", answer->revision, sizeof(answer->revision));
-        strip_quotes(answer->revision);
+        copy_header(exchange->curl, "X-Conure-Revision", answer->revision,
+                    sizeof(answer->revision)); /* a delete has no ETag */
         return outcome;
     }
     const char *reason = exchange->reason[0] ? exchange->reason : curl_easy_strerror(code);

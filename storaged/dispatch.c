@@ -145,7 +145,8 @@ static int storaged_on_store_status(struct storaged *storaged, struct bus_reques
 void storaged_on_install_ended(void *context, bool is_installed)
 {
     struct storaged *storaged = context;
-    storaged->applied_some = storaged->applied_some || is_installed; /* for reads that wait */
+    if (is_installed)
+        parking_on_replaced(storaged->parking);
     if (storaged->owes_status)
         storaged_tell_status(storaged, &storaged->status_route);
     storaged->owes_status = false;

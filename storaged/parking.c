@@ -107,3 +107,13 @@ void parking_on_applied(struct parking *parking)
         parked_answer(parked, true);
     }
 }
+
+void parking_on_replaced(struct parking *parking)
+{
+    parking_on_applied(parking);
+    while (parking->parked) {
+        struct parked *parked = parking->parked;
+        parking->parked = parked->next;
+        parked_answer(parked, false);
+    }
+}

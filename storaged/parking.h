@@ -29,3 +29,6 @@ void parking_take(struct parking *parking, const struct bus_route *route, struct
                   const struct parking_ticket *ticket);
 /* Entries were applied: has answered what waited for them. */
 void parking_on_applied(struct parking *parking);
+/* The state is another, perhaps an earlier one of another cluster: nobody waits on. Who waited for
+ * an index it does not have is told so. */
+void parking_on_replaced(struct parking *parking);

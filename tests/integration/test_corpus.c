@@ -497,6 +497,44 @@ START_TEST(test_corpus_sound_ones_are_answered_and_so_is_what_is_behind)
 }
 END_TEST
 
-UNIT_MAIN_WITHIN(120, "corpus", test_corpus_where_a_body_ends, test_corpus_chunks,
-                 test_corpus_heads, test_corpus_limits,
+/* A client that says all it has to say and shuts its side is still owed an answer. */
+START_TEST(test_corpus_half_closed_are_answered)
+{
+    static const char *const requests[] = {
+        "GET /livez",
+        "GET /status",
+        "GET /readyz?verbose",
+        "GET /metrics",
+        "GET /kv?key=sound&stale=true",
+        "GET /kv?prefix=",
+        "GET /kv?prefix=&stale=true&count_only=true",
+        "GET /watch?from=1",
+        "PUT /kv?key=half&value=v",
+        "GET /kv?key=half",
+        "DELETE /kv?key=half",
+        "POST /txn",
+        "POST /remove",
+    };
+    corpus_begin();
+    for (unsigned round = 0; round < 5; round++)
+        for (unsigned i = 0; i < COUNT(requests); i++) {
+            char text[256], answer[16] = "";
+            bool posts = !strncmp(requests[i], "POST", 4);
+            snprintf(text, sizeof(text), "%s HTTP/1.1\r\nHost: h\r\n%s\r\n", requests[i],
+                     posts ? "Content-Length: 10\r\n\r\n{\"ID\":\"x\"}" : "");
+            if (posts) /* the blank line stands before the body */
+                text[strlen(text) - 2] = '\0';
+            int fd = raw_connect(&node, 0);
+            raw_send(fd, text);
+            ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+            ssize_t got = recv(fd, answer, sizeof(answer) - 1, MSG_WAITALL);
+            ck_assert_msg(got > 0 && !strncmp(answer, "HTTP/1.1 ", 9), "no answer to %s", text);
+            close(fd);
+        }
+    corpus_end();
+}
+END_TEST
+
+UNIT_MAIN_WITHIN(120, "corpus", test_corpus_half_closed_are_answered, test_corpus_where_a_body_ends,
+                 test_corpus_chunks, test_corpus_heads, test_corpus_limits,
                  test_corpus_sound_ones_are_answered_and_so_is_what_is_behind)

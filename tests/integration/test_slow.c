@@ -262,5 +262,24 @@ START_TEST(test_slow_who_comes_over_a_cap_is_told_so)
 }
 END_TEST
 
-UNIT_MAIN_WITHIN(200, "slow", test_slow_who_comes_over_a_cap_is_told_so,
+/* libmicrohttpd can neither understand it nor read on, and asks to be run again and again. */
+START_TEST(test_slow_chunk_line_without_end_keeps_nobody_busy)
+{
+    static char line[60001];
+    node_new(&node, NULL);
+    node_start(&node);
+    memset(line, 'a', sizeof(line) - 1);
+    int fd = raw_connect(&node, 0);
+    raw_send(fd, "PUT /kv?key=s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;");
+    raw_send(fd, line);
+    unsigned long ticks = usage_cpu_ticks(httpd_pid());
+    (void)poll(NULL, 0, 1000); /* what is measured is a second */
+    ck_assert_uint_le(usage_cpu_ticks(httpd_pid()) - ticks, 10);
+    close(fd);
+    node_free(&node);
+}
+END_TEST
+
+UNIT_MAIN_WITHIN(200, "slow", test_slow_chunk_line_without_end_keeps_nobody_busy,
+                 test_slow_who_comes_over_a_cap_is_told_so,
                  test_slow_connections_are_dropped_and_disturb_nobody)

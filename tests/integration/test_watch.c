@@ -295,5 +295,101 @@ START_TEST(test_watch_of_a_node_without_entries_begins_at_0)
 }
 END_TEST
 
+#define SLOW_CHANGES 205u
+#define SLOW_VALUE_BYTES 30000u /* less than the history in all */
+
+static void put_numbered(struct client *client, const char *name, unsigned count, size_t bytes)
+{
+    static char value[SLOW_VALUE_BYTES];
+    char target[64];
+    memset(value, 'v', sizeof(value));
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(target, sizeof(target), "/kv?key=%s%u", name, i);
+        ck_assert_int_eq(client_do(client, "PUT", target, value, bytes, NULL).status, 200);
+    }
+}
+
+/* Events are counted until there are so many, or one says that some are gone. */
+static unsigned count_events(int fd, unsigned count_max, bool *ret_gone)
+{
+    static char line[1024];
+    unsigned count = 0;
+    size_t length = 0;
+    *ret_gone = false;
+    while (count < count_max && !*ret_gone) {
+        char bytes[4096];
+        ssize_t taken = recv(fd, bytes, sizeof(bytes), 0);
+        ck_assert_msg(taken > 0, "%u events of %u", count, count_max);
+        for (ssize_t i = 0; i < taken; i++) {
+            if (length + 1 < sizeof(line))
+                line[length++] = bytes[i];
+            if (bytes[i] != '\n')
+                continue;
+            line[length] = '\0';
+            length = 0;
+            count += !strcmp(line, "event: put\n");
+            *ret_gone = *ret_gone || !strcmp(line, "event: gone\n");
+        }
+    }
+    return count;
+}
+
+/* A client that takes its time, while there is more and more: nothing is lost. */
+START_TEST(test_watch_read_slowly_loses_nothing)
+{
+    struct node node;
+    char answer[1024] = "";
+    bool is_gone;
+    node_new(&node, NULL);
+    node_start(&node);
+    struct client *client = client_new(node.url, 10000);
+    put_numbered(client, "first", 1, 1);
+    int fd = raw_connect(&node, 4096);
+    raw_send(fd, "GET /watch HTTP/1.1\r\nHost: x\r\n\r\n");
+    ck_assert_int_gt(recv(fd, answer, sizeof(answer) - 1, 0), 0);
+    put_numbered(client, "f", SLOW_CHANGES - 5, SLOW_VALUE_BYTES);
+    for (unsigned i = 0; i < 5; i++) /* each is news */
+        put_numbered(client, "t", 1, 1);
+    ck_assert_uint_eq(count_events(fd, SLOW_CHANGES, &is_gone), SLOW_CHANGES);
+    ck_assert(!is_gone);
+    close(fd);
+    client_free(client);
+    node_free(&node);
+}
+END_TEST
+
+/* The indexes of a node that is taken in by another cluster mean something else from then on. */
+START_TEST(test_watch_of_a_cluster_that_was_given_up_says_so)
+{
+    struct node nodes[2];
+    char output[512], body[256], answer[1024] = "";
+    bool is_gone;
+    for (unsigned i = 0; i < 2; i++) {
+        node_new_with(&nodes[i], &(struct node_options){.id = i ? "node2" : "node1"});
+        node_start(&nodes[i]);
+    }
+    for (unsigned i = 0; i < 6; i++) /* an entry for each term */
+        ck_assert_int_eq(node_launch_command(&nodes[1], "restart raftd", output, sizeof(output)),
+                         0);
+    struct client *client = client_new(nodes[0].url, 20000);
+    NODE_WAIT(&nodes[1], node_is_ready(&nodes[1]), 10000);
+    int fd = raw_connect(&nodes[1], 0);
+    raw_send(fd, "GET /watch HTTP/1.1\r\nHost: x\r\n\r\n");
+    ck_assert_int_gt(recv(fd, answer, sizeof(answer) - 1, 0), 0);
+    snprintf(body, sizeof(body), "{\"ID\":\"node2\",\"RaftAddr\":\"%s\"}", nodes[1].raft_address);
+    struct answer joined = client_do(client, "POST", "/join", body, strlen(body), NULL);
+    ck_assert_msg(joined.status == 200, "%d %s", joined.status, joined.body);
+    put_numbered(client, "k", 20, 1);
+    (void)count_events(fd, 21, &is_gone);
+    ck_assert(is_gone);
+    close(fd);
+    client_free(client);
+    for (unsigned i = 0; i < 2; i++)
+        node_free(&nodes[i]);
+}
+END_TEST
+
 UNIT_MAIN_WITHIN(getenv("CONURE_NIGHTLY") ? 1200 : 250, "watch", test_watch_sees_every_change_once,
+                 test_watch_read_slowly_loses_nothing,
+                 test_watch_of_a_cluster_that_was_given_up_says_so,
                  test_watch_of_a_node_without_entries_begins_at_0)

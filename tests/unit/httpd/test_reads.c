@@ -99,7 +99,7 @@ START_TEST(test_reads_ahead_count_if_the_index_was_applied)
     applied = 7;
     expect("at 7"); /* beside it, at a later index than it needs */
     ck_assert_uint_eq(reads_count, 2);
-    ck_assert_uint_eq(index_min_last, 5);
+    ck_assert_uint_eq(index_min_last, 0);
     stand_close(&stand);
 }
 END_TEST
@@ -112,6 +112,25 @@ START_TEST(test_reads_ahead_of_an_older_state_are_read_again)
     expect("at 9");
     ck_assert_uint_eq(reads_count, 3);
     ck_assert_uint_eq(index_min_last, 9);
+    stand_close(&stand);
+}
+END_TEST
+
+/* A node that gave up its cluster for another's: its indexes begin anew. */
+START_TEST(test_reads_wait_for_no_index_of_another_cluster)
+{
+    open_stand(27);
+    expect("at 27");
+    stand_follow(&stand, "http://10.0.0.1:8081");
+    struct stand_answer answer = stand_do(&stand, "GET /kv/a", NULL, NULL);
+    ck_assert_int_eq(answer.status, 307);
+    stand_answer_free(&answer);
+    stand.status = PROTO_STATUS_OK;
+    stand.index = applied = 6;
+    expect("at 6");
+    ck_assert_uint_eq(index_min_last, 6);
+    expect("at 6");
+    ck_assert_uint_eq(index_min_last, 0);
     stand_close(&stand);
 }
 END_TEST
@@ -218,6 +237,7 @@ END_TEST
 
 UNIT_MAIN("reads", test_reads_ahead_count_if_the_index_was_applied,
           test_reads_ahead_of_an_older_state_are_read_again,
+          test_reads_wait_for_no_index_of_another_cluster,
           test_reads_ahead_wait_for_both_answers_in_either_order,
           test_reads_ahead_of_a_leader_that_was_are_not_answered,
           test_reads_and_writes_end_with_their_connections,
