@@ -40,11 +40,11 @@ static void load_available(struct records *records)
     FILE *pipe = popen("apt-cache dumpavail 2>/dev/null", "r");
     if (!pipe)
         return;
-    (void)read_all(pipe, &records->text);
+    size_t length = read_all(pipe, &records->text);
     (void)pclose(pipe);
-    for (char *at = records->text; *at;) {
-        char *end = strstr(at, "\n\n");
-        size_t bytes = end ? (size_t)(end - at) : strlen(at);
+    for (char *at = records->text, *text_end = at + length; at < text_end;) {
+        char *end = memmem(at, (size_t)(text_end - at), "\n\n", 2); /* sanitizers measure strings */
+        size_t bytes = (size_t)((end ? end : text_end) - at);
         if (bytes > 9)
             add_pair(records, at, bytes);
         at += bytes;
