@@ -146,7 +146,7 @@ void storaged_on_install_ended(void *context, bool is_installed)
 {
     struct storaged *storaged = context;
     if (is_installed)
-        parking_on_replaced(storaged->parking);
+        parking_on_applied(storaged->parking); /* now: the next entries come soon */
     if (storaged->owes_status)
         storaged_tell_status(storaged, &storaged->status_route);
     storaged->owes_status = false;

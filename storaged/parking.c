@@ -19,6 +19,7 @@ struct parking {
     struct store *store;
     struct parked *parked; /* oldest first */
     unsigned parked_count;
+    uint64_t applied; /* when it was last looked */
 };
 
 struct parking *parking_new(struct loop *loop, struct store *store)
@@ -26,6 +27,7 @@ struct parking *parking_new(struct loop *loop, struct store *store)
     struct parking *parking = memory_new_zeroed(1, sizeof(*parking));
     parking->loop = loop;
     parking->store = store;
+    parking->applied = store_applied_index(store);
     return parking;
 }
 
@@ -94,26 +96,30 @@ void parking_take(struct parking *parking, const struct bus_route *route, struct
         park(parking, route, body, ticket);
 }
 
+static void parking_give_up(struct parking *parking)
+{
+    while (parking->parked) {
+        struct parked *parked = parking->parked;
+        parking->parked = parked->next;
+        parked_answer(parked, false);
+    }
+}
+
 void parking_on_applied(struct parking *parking)
 {
+    uint64_t applied = store_applied_index(parking->store);
+    bool went_back = applied < parking->applied;
     struct parked **link = &parking->parked;
+    parking->applied = applied;
     while (*link) {
         struct parked *parked = *link;
-        if (parked->ticket.index_min > store_applied_index(parking->store)) {
+        if (parked->ticket.index_min > applied) {
             link = &parked->next;
             continue;
         }
         *link = parked->next;
         parked_answer(parked, true);
     }
-}
-
-void parking_on_replaced(struct parking *parking)
-{
-    parking_on_applied(parking);
-    while (parking->parked) {
-        struct parked *parked = parking->parked;
-        parking->parked = parked->next;
-        parked_answer(parked, false);
-    }
+    if (went_back)
+        parking_give_up(parking);
 }

@@ -27,8 +27,7 @@ void parking_free(struct parking *parking);
  * copied if it waits. */
 void parking_take(struct parking *parking, const struct bus_route *route, struct wire_reader body,
                   const struct parking_ticket *ticket);
-/* Entries were applied: has answered what waited for them. */
+/* Entries were applied, or the state was replaced: has answered what waited for them. Where the
+ * applied index went back, it is another cluster's: nobody waits on, all are answered as too late.
+ */
 void parking_on_applied(struct parking *parking);
-/* The state is another, perhaps an earlier one of another cluster: nobody waits on. Who waited for
- * an index it does not have is told so. */
-void parking_on_replaced(struct parking *parking);
