@@ -138,7 +138,6 @@ static void copy_header(CURL *curl, const char *name, char *into, size_t into_by
         strcpy(into, header->value);
 }
 
-/* "R", a strong entity tag, becomes R. */
 static enum outcome exchange_outcome(const struct exchange *exchange, CURLcode code)
 {
     long sent_bytes = 0;

@@ -145,8 +145,9 @@ static int storaged_on_store_status(struct storaged *storaged, struct bus_reques
 void storaged_on_install_ended(void *context, bool is_installed)
 {
     struct storaged *storaged = context;
-    if (is_installed)
-        parking_on_applied(storaged->parking); /* now: the next entries come soon */
+    storaged->applied_some = storaged->applied_some || is_installed;
+    if (is_installed && !storaged->damaged)
+        parking_on_applied(storaged->parking); /* now: entries may follow in this turn */
     if (storaged->owes_status)
         storaged_tell_status(storaged, &storaged->status_route);
     storaged->owes_status = false;
