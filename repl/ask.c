@@ -3,6 +3,7 @@
 #include "outcome.h"
 
 #include <cjson/cJSON.h>
+#include <time.h>
 
 int show(const struct invocation *invocation, struct buffer *text)
 {
@@ -72,4 +73,10 @@ int ask(const struct invocation *invocation, struct client_request *request)
     struct error error = {""};
     enum client_result result = ask_client(invocation, request, &error);
     return ask_judge(invocation, request, result, &error);
+}
+
+bool ask_pause(void)
+{
+    struct timespec pause = {.tv_nsec = REPL_AGAIN_MS * 1000000L};
+    return nanosleep(&pause, NULL) == 0;
 }

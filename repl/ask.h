@@ -19,3 +19,6 @@ int ask_judge(const struct invocation *invocation, const struct client_request *
 
 /* Writes the text to stdout and frees it. Returns the exit code. */
 int show(const struct invocation *invocation, struct buffer *text);
+
+/* Waits REPL_AGAIN_MS. False if a signal ended it. */
+bool ask_pause(void);

@@ -3,6 +3,7 @@
 #include "ask.h"
 #include "clock.h"
 #include "config.h"
+#include "join.h"
 #include "members.h"
 #include "scan.h"
 #include "session.h"

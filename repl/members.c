@@ -15,7 +15,7 @@ struct row {
     const char *columns[COLUMNS_COUNT];
 };
 
-static const char *text_of(const cJSON *object, const char *name)
+const char *members_text(const cJSON *object, const char *name)
 {
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
     return text ? text : "-";
@@ -23,10 +23,11 @@ static const char *text_of(const cJSON *object, const char *name)
 
 static struct row row_of(const cJSON *server, const char *leader)
 {
-    const char *address = text_of(server, "address");
+    const char *address = members_text(server, "address");
     bool leads = leader[0] && !strcmp(address, leader);
-    return (struct row){{text_of(server, "id"), leads ? "leader" : text_of(server, "suffrage"),
-                         address, text_of(server, "http_url")}};
+    return (struct row){{members_text(server, "id"),
+                         leads ? "leader" : members_text(server, "suffrage"), address,
+                         members_text(server, "http_url")}};
 }
 
 static void append_row(const struct row *row, const size_t widths[COLUMNS_COUNT],
@@ -45,7 +46,7 @@ static void append_table(const cJSON *configuration, struct buffer *into)
 {
     static const struct row titles = {{"ID", "ROLE", "RAFT ADDRESS", "HTTP URL"}};
     const cJSON *servers = cJSON_GetObjectItemCaseSensitive(configuration, "servers"), *server;
-    const char *leader = text_of(configuration, "leader");
+    const char *leader = members_text(configuration, "leader");
     size_t widths[COLUMNS_COUNT];
     for (unsigned i = 0; i < COLUMNS_COUNT; i++)
         widths[i] = strlen(titles.columns[i]);
@@ -87,9 +88,8 @@ int command_members(const struct invocation *invocation)
 
 static const char *const names[] = {"ID", "RaftAddr"};
 
-/* Sends the command's operands under their names. */
-static int change(const struct invocation *invocation, const char *path,
-                  const struct url_servers *servers)
+int members_change(const struct invocation *invocation, const char *path,
+                   const struct url_servers *servers)
 {
     struct client_request request = {.method = "POST",
                                      .path = path,
@@ -121,87 +121,10 @@ static int change(const struct invocation *invocation, const char *path,
 
 int command_remove(const struct invocation *invocation)
 {
-    return change(invocation, "/remove", NULL);
+    return members_change(invocation, "/remove", NULL);
 }
 
 int command_transfer(const struct invocation *invocation)
 {
-    return change(invocation, "/transfer", NULL);
-}
-
-/* ---- join ---- */
-
-enum probe { PROBE_OTHER, PROBE_SELF, PROBE_SILENT };
-
-static double number_of(const cJSON *object, const char *name)
-{
-    const cJSON *number = cJSON_GetObjectItemCaseSensitive(object, name);
-    return cJSON_IsNumber(number) ? number->valuedouble : 0;
-}
-
-/* Whether the server is the node that is to join; and how long its log is. */
-static enum probe probe(const struct invocation *invocation, const char *server,
-                        double *ret_log_index)
-{
-    struct client *client = &invocation->session->client;
-    struct url_servers one = {.count = 1};
-    struct client_request request = {
-        .method = "GET", .path = "/status", .servers = &one, .timeout_ms = REPL_PROBE_MS_MAX};
-    struct error error = {""};
-    strcpy(one.urls[0], server);
-    if (client_call(client, &request, &error) || client->answer.status != 200)
-        return PROBE_SILENT;
-    cJSON *status =
-        cJSON_ParseWithLength((const char *)client->answer.body.bytes, client->answer.body.length);
-    bool is_self = word_is(&invocation->words[1], text_of(status, "node_id"));
-    *ret_log_index = number_of(status, "last_log_index");
-    cJSON_Delete(status);
-    return is_self ? PROBE_SELF : PROBE_OTHER;
-}
-
-/* Behind those whose logs are at least as long: `log_indexes` are the servers'. */
-static void insert_server(struct url_servers *servers, double *log_indexes, const char *url,
-                          double log_index)
-{
-    unsigned place = servers->count++;
-    for (; place > 0 && log_indexes[place - 1] < log_index; place--) {
-        memcpy(servers->urls[place], servers->urls[place - 1], sizeof(servers->urls[place]));
-        log_indexes[place] = log_indexes[place - 1];
-    }
-    strcpy(servers->urls[place], url);
-    log_indexes[place] = log_index;
-}
-
-/* The servers to ask: never the joining node itself, which leads a cluster of its own perhaps, and
- * would say that it is in it. The longest log first: of new nodes that look for each other, all
- * come to the cluster that some of them have made already, and none makes another. Those that do
- * not answer now stand last. */
-static void find_servers(const struct invocation *invocation, struct url_servers *ret_servers)
-{
-    const struct url_servers *all = &invocation->options->servers;
-    enum probe probes[REPL_SERVERS_MAX];
-    double log_indexes[REPL_SERVERS_MAX], log_index = 0;
-    ret_servers->count = 0;
-    for (unsigned i = 0; i < all->count; i++) {
-        probes[i] = probe(invocation, all->urls[i], &log_index);
-        if (probes[i] == PROBE_OTHER)
-            insert_server(ret_servers, log_indexes, all->urls[i], log_index);
-    }
-    for (unsigned i = 0; i < all->count; i++)
-        if (probes[i] == PROBE_SILENT)
-            strcpy(ret_servers->urls[ret_servers->count++], all->urls[i]);
-    invocation->session->client.preferred[0] = '\0'; /* in this order, whoever was probed last */
-}
-
-int command_join(const struct invocation *invocation)
-{
-    static struct url_servers servers;
-    find_servers(invocation, &servers);
-    if (servers.count == 0)
-        return COMPLAIN(invocation, EXIT_CODE_USAGE,
-                        "want a server of the cluster to join: %s%s the node %.64s itself",
-                        invocation->options->servers.urls[0],
-                        invocation->options->servers.count > 1 ? " and the others are" : " is",
-                        invocation->words[1].bytes);
-    return change(invocation, "/join", &servers);
+    return members_change(invocation, "/transfer", NULL);
 }

@@ -2,8 +2,18 @@
 #pragma once
 
 #include "command.h"
+#include "url.h"
+
+#include <cjson/cJSON.h>
 
 int command_members(const struct invocation *invocation);
-int command_join(const struct invocation *invocation);
 int command_remove(const struct invocation *invocation);
 int command_transfer(const struct invocation *invocation);
+
+/* POSTs the command's operands under their names to one of `servers` (NULL: the options'). An exit
+ * code, said why. */
+int members_change(const struct invocation *invocation, const char *path,
+                   const struct url_servers *servers);
+
+/* A text in a server's answer; "-" if it is not there. Lives as long as `object`. */
+const char *members_text(const cJSON *object, const char *name);

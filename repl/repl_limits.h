@@ -9,13 +9,13 @@
 #define REPL_TIMEOUT_MS 10000u /* --timeout's default: twice what a node takes for a write */
 /* The same for a change of members or leader, for which a node takes up to LIMIT_MEMBERS_MS_MAX. */
 #define REPL_CHANGE_TIMEOUT_MS 75000u
-#define REPL_PROBE_MS_MAX 3000u /* who is this? A server that does not say is asked last */
+#define REPL_PROBE_MS_MAX 3000u /* who is this? So long a silent server is waited for too */
 #define REPL_TIMEOUT_MS_MAX 3600000u
 #define REPL_COMPLETE_MS_MAX 1000u /* Tab: nobody waits longer for that */
 #define REPL_CONNECT_MS_MAX 3000u  /* a silent host must leave time for the next server */
 /* A watch hears from its server at least each ten seconds; after this it asks another. */
 #define REPL_SILENCE_S_MAX 30u
-#define REPL_AGAIN_MS 200u /* between two tries to go on with a watch */
+#define REPL_AGAIN_MS 200u /* between two tries: to go on with a watch, to hear from a seed */
 
 /* A script's line: the largest value with each byte as \xNN, and its key. Longer: the script ends.
  */

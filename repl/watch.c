@@ -7,7 +7,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define ID_BYTES_MAX 48u
 #define ID_HEADER "Last-Event-ID: "
@@ -112,12 +111,6 @@ static bool watcher_take(void *context, const char *bytes, size_t length)
 
 /* ---- asking ---- */
 
-static void pause_between_tries(void)
-{
-    struct timespec pause = {.tv_nsec = REPL_AGAIN_MS * 1000000L};
-    (void)nanosleep(&pause, NULL); /* Ctrl-C ends it, and then the next try */
-}
-
 /* True: it goes on with another answer. Before the first was heard nothing is waited for. */
 static bool watcher_goes_on(struct watcher *watcher, const struct client_request *request,
                             enum client_result result, const struct error *error)
@@ -152,7 +145,7 @@ int command_watch(const struct invocation *invocation)
     buffer_append(&path, "", 1);
     request.path = (const char *)path.bytes;
     while (watcher_goes_on(&watcher, &request, ask_client(invocation, &request, &error), &error))
-        pause_between_tries();
+        (void)ask_pause(); /* Ctrl-C ends it, and then the next try */
     buffer_free(&path);
     buffer_free(&watcher.text);
     buffer_free(&watcher.data);

@@ -130,7 +130,36 @@ START_TEST(test_seeds_late_nodes_join_the_cluster_that_is_there)
 }
 END_TEST
 
+/* The cluster that is there can take in nobody for a while, half of it standing still. Two new
+ * nodes must not find together meanwhile. */
+START_TEST(test_seeds_new_nodes_wait_for_a_cluster_without_majority)
+{
+    static struct cluster cluster;
+    cluster_new(&cluster, &(struct cluster_options){.count = 4});
+    write_seeds(&cluster, 4);
+    for (unsigned i = 0; i < 2; i++)
+        node_launch(&cluster.nodes[i]);
+    CLUSTER_WAIT(&cluster, cluster_has_voters(&cluster, 2), CLUSTER_SETTLE_MS);
+    node_freeze(&cluster.nodes[1]);
+    CLUSTER_WAIT(&cluster, !status_of(&cluster.pages, 0).leader_id[0], CLUSTER_SETTLE_MS);
+    for (unsigned i = 2; i < 4; i++)
+        node_launch(&cluster.nodes[i]);
+    for (unsigned i = 2; i < 4; i++) {
+        CLUSTER_WAIT(&cluster,
+                     node_log_count(&cluster.nodes[i], "event=join_retry", "tries=3", NULL) > 0 ||
+                         members_of(&cluster.pages, i).voters > 1,
+                     CLUSTER_SETTLE_MS);
+        CLUSTER_CHECK(&cluster, members_of(&cluster.pages, i).voters == 1);
+    }
+    node_thaw(&cluster.nodes[1]);
+    expect_one_cluster(&cluster, 4);
+    expect_writes_everywhere(&cluster);
+    cluster_free(&cluster);
+}
+END_TEST
+
 UNIT_MAIN_WITHIN(120, "seeds", test_seeds_three_fresh_nodes_at_once_become_one_cluster,
                  test_seeds_late_nodes_join_the_cluster_that_is_there,
+                 test_seeds_new_nodes_wait_for_a_cluster_without_majority,
                  test_seeds_fresh_nodes_join_the_one_with_data,
                  test_seeds_never_merge_two_nodes_with_data)

@@ -14,7 +14,7 @@
 
 /* ---- a server ---- */
 
-#define REQUESTS_MAX 16u
+#define REQUESTS_MAX 64u
 
 struct row {
     const char *request; /* how it begins */
@@ -276,9 +276,10 @@ END_TEST
 static const struct row at_self[] = {{"GET /status ", "200 OK", "{\"node_id\":\"node2\"}"},
                                      {"POST /join ", "200 OK", "OK\n"},
                                      {NULL}};
-static const struct row at_other[] = {{"GET /status ", "200 OK", "{\"node_id\":\"node1\"}"},
-                                      {"POST /join ", "200 OK", "OK\n"},
-                                      {NULL}};
+static const struct row at_other[] = {
+    {"GET /status ", "200 OK", "{\"node_id\":\"node1\",\"keys\":1}"},
+    {"POST /join ", "200 OK", "OK\n"},
+    {NULL}};
 
 START_TEST(test_join_asks_another_node_than_the_one_that_joins)
 {
@@ -323,10 +324,82 @@ START_TEST(test_join_goes_past_servers_that_do_not_answer)
 }
 END_TEST
 
+/* The cluster that is there has no time now. The new node beside it is not asked: the two would be
+ * a second cluster, for ever. */
+START_TEST(test_join_asks_no_other_cluster_than_the_best)
+{
+    static const struct row at_member[] = {
+        {"GET /status ", "200 OK",
+         "{\"node_id\":\"node1\",\"cluster_id\":\"b\",\"last_log_index\":4}"},
+        {"GET /raft/config ", "200 OK", "{\"servers\":[{},{}]}"},
+        {"POST /join ", "503 Service Unavailable", ""},
+        {NULL}};
+    static const struct row at_new[] = {
+        {"GET /status ", "200 OK",
+         "{\"node_id\":\"node4\",\"cluster_id\":\"a\",\"last_log_index\":9}"},
+        {"GET /raft/config ", "200 OK", "{\"servers\":[{}]}"},
+        {"POST /join ", "200 OK", "OK\n"},
+        {NULL}};
+    for (unsigned i = 0; i < 2; i++) {
+        struct server member = {.rows = at_member}, new = {.rows = at_new};
+        server_open(&member);
+        server_open(&new);
+        ck_assert_int_eq(run("join node3 h:1", i ? member.url : new.url, i ? new.url : member.url),
+                         5);
+        server_close(&member);
+        server_close(&new);
+        ck_assert_uint_eq(server_count(&member, "POST /join "), 1);
+        ck_assert_uint_eq(server_count(&new, "POST /join "), 0);
+    }
+}
+END_TEST
+
+/* Nothing but their ids tells two new nodes apart: the least is asked, whatever the order. */
+START_TEST(test_join_of_new_nodes_asks_the_least_id)
+{
+    static const struct row at_a[] = {
+        {"GET /status ", "200 OK", "{\"node_id\":\"node1\",\"cluster_id\":\"a\"}"},
+        {"POST /join ", "200 OK", "OK\n"},
+        {NULL}};
+    static const struct row at_b[] = {
+        {"GET /status ", "200 OK", "{\"node_id\":\"node2\",\"cluster_id\":\"b\"}"},
+        {"POST /join ", "200 OK", "OK\n"},
+        {NULL}};
+    for (unsigned i = 0; i < 2; i++) {
+        struct server a = {.rows = at_a}, b = {.rows = at_b};
+        server_open(&a);
+        server_open(&b);
+        ck_assert_int_eq(run("join node3 h:1", i ? a.url : b.url, i ? b.url : a.url), 0);
+        server_close(&a);
+        server_close(&b);
+        ck_assert_uint_eq(server_count(&a, "POST /join "), 1);
+        ck_assert_uint_eq(server_count(&b, "POST /join "), 0);
+    }
+}
+END_TEST
+
+/* A new node is not asked before who is silent had time to say what there is already. */
+START_TEST(test_join_of_a_new_node_waits_for_the_silent)
+{
+    static const struct row at_new[] = {
+        {"GET /status ", "200 OK", "{\"node_id\":\"node1\",\"cluster_id\":\"a\"}"},
+        {"POST /join ", "200 OK", "OK\n"},
+        {NULL}};
+    struct server new = {.rows = at_new};
+    server_open(&new);
+    ck_assert_int_eq(run("join node2 h:1", "http://127.0.0.1:1", new.url), 0);
+    server_close(&new);
+    ck_assert_uint_ge(server_count(&new, "GET /status"), 3);
+    ck_assert_uint_eq(server_count(&new, "POST /join "), 1);
+}
+END_TEST
+
 UNIT_MAIN("members", test_members_are_shown_as_a_table_or_as_json,
           test_members_of_a_strange_answer_is_a_failure, test_changes_send_their_operands,
           test_changes_failures_have_their_exit_codes, test_changes_go_to_the_leader_that_is_named,
           test_changes_of_nodes_that_name_each_other_end,
           test_join_asks_another_node_than_the_one_that_joins,
           test_join_of_nobody_but_itself_is_a_usage_error,
-          test_join_goes_past_servers_that_do_not_answer)
+          test_join_goes_past_servers_that_do_not_answer,
+          test_join_asks_no_other_cluster_than_the_best, test_join_of_new_nodes_asks_the_least_id,
+          test_join_of_a_new_node_waits_for_the_silent)
