@@ -88,8 +88,10 @@
 #define HTTPD_FORWARDS_MAX 1024u
 #define HTTPD_FORWARD_CONNECTIONS_MAX 64u /* their descriptors are spare ones */
 #define HTTPD_FORWARD_IDLE_S_MAX 20u      /* well before the leader's httpd ends an idle one */
-#define HTTPD_FORWARDED_ANSWER_BYTES_MAX                                                           \
-    (LIMIT_VALUE_BYTES_CAP + (64u << 10)) /* the largest value. Larger: not passed on, 503 */
+/* Of an answer, before and while the client takes it; a leader that sends nothing of the rest for
+ * so long: cut. */
+#define HTTPD_FORWARD_HELD_BYTES (64u << 10)
+#define HTTPD_FORWARD_SILENCE_MS_MAX 15000u
 #define HTTPD_FORWARDED_HEADER "X-Conure-Forwarded-By"
 
 /* Waiting. */

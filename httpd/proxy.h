@@ -1,9 +1,5 @@
 /* follower_mode proxy: requests passed on to the leader, once each, and its answers passed back.
  *
- *   waiting --connected, sent--> sent --whole answer--> answered as the leader did
- *      |                          |
- *      +--> 503, nothing was done +--> broken, or too late: 504 outcome unknown (reads: 503)
- *
  * libcurl's multi interface in httpd's own loop: its sockets are watched and its clock kept there.
  * Connections to the leader are kept and used again. Invariant 8: a write goes out at most once,
  * also where libcurl would by itself send it again. The header HTTPD_FORWARDED_HEADER marks what
@@ -25,5 +21,5 @@ void proxy_forward(struct proxy *proxy, struct request *request, const char *lea
                    uint64_t wait_ms);
 /* How many are on their way. */
 unsigned proxy_forwards(const struct proxy *proxy);
-/* Answers all that wait. */
+/* Answers all that wait, and cuts the answers that are under way. */
 void proxy_finish(struct proxy *proxy);

@@ -129,6 +129,18 @@ struct MHD_Response *reply_passed(struct buffer *body)
     return response;
 }
 
+struct MHD_Response *reply_passed_on(int64_t length, MHD_ContentReaderCallback read,
+                                     MHD_ContentReaderFreeCallback end, void *context)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(length < 0 ? MHD_SIZE_UNKNOWN : (uint64_t)length,
+                                          HTTPD_STREAM_STEP_BYTES, read, context, end);
+    if (!response)
+        abort();
+    reply_header(response, "X-Content-Type-Options", "nosniff");
+    return response;
+}
+
 static ssize_t read_nothing(void *context, uint64_t at, char *into, size_t into_bytes)
 {
     (void)context, (void)at, (void)into, (void)into_bytes;

@@ -38,6 +38,9 @@ struct reply_stream {
 struct MHD_Response *reply_stream(const struct reply_stream *stream);
 /* An answer of another node: its body, which becomes the response's; the caller adds its header. */
 struct MHD_Response *reply_passed(struct buffer *body);
+/* The same while it comes: `length` bytes, or -1 for as many as there are until the end. */
+struct MHD_Response *reply_passed_on(int64_t length, MHD_ContentReaderCallback read,
+                                     MHD_ContentReaderFreeCallback end, void *context);
 /* The same for HEAD: as long as the body would be. */
 struct MHD_Response *reply_head(uint64_t body_bytes);
 struct MHD_Response *reply_problem(const struct problem *problem);

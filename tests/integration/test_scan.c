@@ -281,6 +281,36 @@ START_TEST(test_scan_is_cut_clearly_when_storaged_dies)
 }
 END_TEST
 
+/* More than a node would keep of a request: it is passed on while it comes. */
+START_TEST(test_scan_through_a_follower_is_passed_on)
+{
+    static struct cluster cluster;
+    const struct fill fill = {.count = 40, .value_bytes = 1000000};
+    cluster_new(&cluster, &(struct cluster_options){.count = 2});
+    node_configure(&cluster.nodes[1], "follower_mode: proxy\n");
+    cluster_start(&cluster);
+    fill_put(&cluster, &fill);
+    pid_t httpd = node_daemon_pid(&cluster.nodes[1], "httpd");
+    unsigned before_kib = usage_kib(httpd, "VmRSS");
+    usage_forget_peak(httpd);
+    struct session others;
+    session_open(&others, cluster.nodes, &cluster.count, 30000);
+    struct answer own = session_ask(&others, 0, "GET", "/kv?prefix=fill-", NULL, 0, NULL);
+    struct answer passed =
+        session_ask(&cluster.session, 1, "GET", "/kv?prefix=fill-", NULL, 0, NULL);
+    CLUSTER_CHECK(&cluster, own.status == 200 && passed.status == 200);
+    CLUSTER_CHECK(&cluster, own.body_bytes > (size_t)fill.count * fill.value_bytes);
+    ck_assert_uint_eq(passed.body_bytes, own.body_bytes);
+    ck_assert(!memcmp(passed.body, own.body, own.body_bytes));
+#ifndef __SANITIZE_ADDRESS__
+    ck_assert_uint_lt(usage_kib(httpd, "VmHWM"), before_kib + (8u << 10));
+#endif
+    session_close(&others);
+    cluster_check_logs(&cluster);
+    cluster_free(&cluster);
+}
+END_TEST
+
 /* ---- all keys, while many write ---- */
 
 #define QUIET_MS 5000u
@@ -361,4 +391,5 @@ END_TEST
 UNIT_MAIN_WITHIN(240, "scan", test_scan_has_every_key_at_once_and_page_by_page,
                  test_scan_is_of_one_moment_while_others_write,
                  test_scan_of_all_keys_delays_no_write, test_scan_slow_readers_hold_up_nobody,
-                 test_scan_is_cut_clearly_when_storaged_dies)
+                 test_scan_is_cut_clearly_when_storaged_dies,
+                 test_scan_through_a_follower_is_passed_on)

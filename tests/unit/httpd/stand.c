@@ -78,9 +78,9 @@ static bool leader_act(struct leader *leader, int fd, enum leader_act act)
     size_t length = strlen(leader->answer);
     if (act == LEADER_ANSWERS)
         return send(fd, leader->answer, length, MSG_NOSIGNAL) == (ssize_t)length;
-    if (act == LEADER_BREAKS)
+    if (act == LEADER_BREAKS || act == LEADER_STALLS)
         (void)!send(fd, leader->answer, length - 3, MSG_NOSIGNAL);
-    if (act == LEADER_HANGS)
+    if (act == LEADER_HANGS || act == LEADER_STALLS)
         (void)!recv(fd, &byte, 1, 0);
     return false;
 }

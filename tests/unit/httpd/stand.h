@@ -19,6 +19,7 @@ enum leader_act {
     LEADER_CLOSES,  /* the connection, once the request is there, without an answer */
     LEADER_BREAKS,  /* the answer off in the middle, and closes */
     LEADER_HANGS,   /* no answer until the other end gives up */
+    LEADER_STALLS,  /* in the middle of the answer, the same */
 };
 
 #define LEADER_REQUESTS_MAX 16u

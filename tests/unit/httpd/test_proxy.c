@@ -1,12 +1,15 @@
 /* follower_mode proxy against a leader that does as the test says. */
 #include "stand.h"
 
+#include "clock.h"
+#include "httpd_limits.h"
 #include "proxy.h"
 
 #include "../unit.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -299,20 +302,152 @@ START_TEST(test_proxy_finish_answers_who_waits)
 }
 END_TEST
 
-/* An answer over the bound is not kept; the next request finds a sound proxy. */
-START_TEST(test_proxy_does_not_keep_a_huge_answer)
+/* ---- answers that are passed on while they come ---- */
+
+enum { LONG_BYTES = 20 << 20, CHUNK_BYTES = 1 << 20 };
+
+/* With a Content-Length, or in chunks; the caller's to free. */
+static char *make_long_answer(bool chunked)
 {
-    static char text[LIMIT_VALUE_BYTES_CAP + (128u << 10)];
-    size_t body_bytes = LIMIT_VALUE_BYTES_CAP + (65u << 10);
-    int head =
-        snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", body_bytes);
-    memset(text + head, 'x', body_bytes);
-    begin_answering(text);
-    expect("GET /kv/a", NULL, 503, "too large to be passed on");
-    ck_assert_uint_eq(stand.httpd.bodies_bytes, 0);
-    leader.answer = ok;
-    expect("GET /kv/a", NULL, 200, "OK\n");
+    char *text = malloc(LONG_BYTES + 4096);
+    int head = snprintf(text, 256,
+                        chunked ? "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                : "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n",
+                        LONG_BYTES);
+    char *at = text + head;
+    for (unsigned i = 0; i < LONG_BYTES; i++) {
+        if (chunked && i % CHUNK_BYTES == 0)
+            at += sprintf(at, "%s%x\r\n", i ? "\r\n" : "", CHUNK_BYTES);
+        *at++ = (char)('a' + i % 23);
+    }
+    strcpy(at, chunked ? "\r\n0\r\n\r\n" : "");
+    return text;
+}
+
+/* Takes the chunks' lines out of the body, which must be whole. Returns its length. */
+static size_t join_chunks(struct stand_answer *answer)
+{
+    char *at = (char *)(uintptr_t)answer->body, *into = at;
+    for (;;) {
+        char *end;
+        unsigned long bytes = strtoul(at, &end, 16);
+        ck_assert_msg(end != at && !strncmp(end, "\r\n", 2), "no chunk at %.20s", at);
+        if (bytes == 0)
+            return (size_t)(into - answer->body);
+        ck_assert_uint_le((size_t)(end + 2 - answer->body) + bytes, answer->body_bytes);
+        memmove(into, end + 2, bytes);
+        into += bytes;
+        at = end + 2 + bytes + 2;
+    }
+}
+
+START_TEST(test_proxy_passes_on_answers_of_any_length)
+{
+    for (unsigned chunked = 0; chunked < 2; chunked++) {
+        char *text = make_long_answer(chunked);
+        begin_answering(text);
+        struct stand_answer answer = stand_do(&stand, "GET /kv?prefix=", NULL, NULL);
+        ck_assert_int_eq(answer.status, 200);
+        if (chunked)
+            answer.body_bytes = join_chunks(&answer);
+        ck_assert_uint_eq(answer.body_bytes, LONG_BYTES);
+        for (unsigned i = 0; i < LONG_BYTES; i++)
+            if (answer.body[i] != (char)('a' + i % 23))
+                ck_abort_msg("another byte at %u", i);
+        stand_answer_free(&answer);
+        ck_assert_uint_eq(proxy_forwards(stand.httpd.proxy), 0);
+        ck_assert_uint_eq(stand.httpd.bodies_bytes, 0);
+        leader.answer = ok;
+        expect("GET /kv/a", NULL, 200, "OK\n");
+        end();
+        free(text);
+    }
+}
+END_TEST
+
+/* What is not whole does not look whole: a length that is not reached, no last chunk. */
+static void expect_cut(void)
+{
+    struct stand_answer answer = stand_do(&stand, "GET /kv?prefix=", NULL, NULL);
+    ck_assert_int_eq(answer.status, 200);
+    ck_assert_uint_lt(answer.body_bytes, LONG_BYTES);
+    ck_assert(answer.body_bytes < 5 ||
+              memcmp(answer.body + answer.body_bytes - 5, "0\r\n\r\n", 5) != 0);
+    stand_answer_free(&answer);
+    ck_assert_uint_eq(proxy_forwards(stand.httpd.proxy), 0);
+}
+
+/* Shorter than what a socket may hold, so that all of it comes, and longer than what is held. */
+static const char *make_cut_answer(bool chunked)
+{
+    static char text[(200u << 10) + 256];
+    size_t bytes = 200u << 10;
+    int head = snprintf(text, sizeof(text),
+                        chunked ? "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%zx\r\n"
+                                : "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n",
+                        bytes);
+    memset(text + head, 'x', bytes);
+    return text;
+}
+
+START_TEST(test_proxy_cuts_what_the_leader_breaks_off)
+{
+    static const enum leader_act acts[] = {LEADER_BREAKS};
+    for (unsigned chunked = 0; chunked < 2; chunked++) {
+        begin(make_cut_answer(chunked), 1, acts);
+        expect_cut();
+        end();
+    }
+}
+END_TEST
+
+START_TEST(test_proxy_cuts_a_leader_that_stalls)
+{
+    static const enum leader_act acts[] = {LEADER_STALLS};
+    begin(make_cut_answer(true), 1, acts);
+    expect_cut();
     end();
+}
+END_TEST
+
+static void finish_once_passed_on(void *context)
+{
+    struct loop *loop = stand.httpd.loop;
+    (void)context;
+    if (stand.httpd.bodies_bytes == 0)
+        loop_timer_set(loop, &finish_timer, loop_now_ms(loop) + 1, finish_once_passed_on, NULL);
+    else
+        proxy_finish(stand.httpd.proxy);
+}
+
+START_TEST(test_proxy_finish_cuts_what_is_passed_on)
+{
+    static const enum leader_act acts[] = {LEADER_STALLS};
+    begin(make_cut_answer(true), 1, acts);
+    finish_once_passed_on(NULL);
+    expect_cut();
+    end();
+}
+END_TEST
+
+/* A client that takes nothing keeps the leader from sending, and costs what may be held. Once it is
+ * gone, so is its forward. */
+START_TEST(test_proxy_reads_no_further_than_its_client)
+{
+    char *text = make_long_answer(true);
+    begin_answering(text);
+    int fd = stand_send(&stand, "GET /kv?prefix= HTTP/1.1\r\nHost: a\r\n\r\n");
+    stand_turn(&stand, 500);
+    ck_assert_uint_eq(proxy_forwards(stand.httpd.proxy), 1);
+    ck_assert_uint_eq(stand.httpd.bodies_bytes, HTTPD_FORWARD_HELD_BYTES);
+    close(fd);
+    uint64_t until_ms = clock_monotonic_ms() + 10000;
+    while (proxy_forwards(stand.httpd.proxy) && clock_monotonic_ms() < until_ms)
+        stand_turn(&stand, 1);
+    ck_assert_uint_eq(proxy_forwards(stand.httpd.proxy), 0);
+    ck_assert_uint_eq(stand.httpd.bodies_bytes, 0);
+    end();
+    free(text);
 }
 END_TEST
 
@@ -336,11 +471,14 @@ START_TEST(test_proxy_passes_the_largest_value)
 }
 END_TEST
 
-UNIT_MAIN("proxy", test_proxy_passes_a_write_and_its_answer,
-          test_proxy_passes_targets_byte_for_byte, test_proxy_passes_each_method,
-          test_proxy_head_has_the_length_of_the_body, test_proxy_passes_problems_as_they_are,
-          test_proxy_follows_no_redirect, test_proxy_without_a_connection_nothing_was_done,
-          test_proxy_broken_after_sending_is_unknown_for_writes,
-          test_proxy_sends_a_write_once_on_a_kept_connection,
-          test_proxy_of_a_silent_leader_ends_in_time, test_proxy_finish_answers_who_waits,
-          test_proxy_does_not_keep_a_huge_answer, test_proxy_passes_the_largest_value)
+UNIT_MAIN_WITHIN(60, "proxy", test_proxy_passes_a_write_and_its_answer,
+                 test_proxy_passes_targets_byte_for_byte, test_proxy_passes_each_method,
+                 test_proxy_head_has_the_length_of_the_body, test_proxy_passes_problems_as_they_are,
+                 test_proxy_follows_no_redirect, test_proxy_without_a_connection_nothing_was_done,
+                 test_proxy_broken_after_sending_is_unknown_for_writes,
+                 test_proxy_sends_a_write_once_on_a_kept_connection,
+                 test_proxy_of_a_silent_leader_ends_in_time, test_proxy_finish_answers_who_waits,
+                 test_proxy_passes_on_answers_of_any_length,
+                 test_proxy_cuts_what_the_leader_breaks_off, test_proxy_cuts_a_leader_that_stalls,
+                 test_proxy_finish_cuts_what_is_passed_on,
+                 test_proxy_reads_no_further_than_its_client, test_proxy_passes_the_largest_value)
