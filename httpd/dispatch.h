@@ -7,6 +7,7 @@
 #include "hello.h"
 #include "loop.h"
 #include "metrics.h"
+#include "propose.h"
 
 struct edge_row;
 
@@ -32,7 +33,9 @@ struct httpd {
     struct watches *watches;
     struct survey *survey;
     struct changes *changes;
-    struct proxy *proxy; /* NULL: follower_mode is another */
+    struct proxy *proxy;            /* NULL: follower_mode is another */
+    struct leader_hint leader;      /* whom raftd named last, */
+    uint64_t leader_known_until_ms; /* and how long that is believed; 0: not at all */
     struct metrics metrics;
     uint64_t edge_calls[EDGE_CALLS_MAX]; /* sent, by their rows in the table */
     size_t bodies_bytes;                 /* reserved by requests, of LIMIT_BODIES_BYTES_MAX */

@@ -35,7 +35,10 @@ static void conflict(struct request *request, const struct leader_hint *hint, ui
 
 static void forward(struct request *request, const struct leader_hint *hint, uint64_t wait_ms)
 {
-    proxy_forward(request->httpd->proxy, request, hint->http_url, wait_ms);
+    struct httpd *httpd = request->httpd;
+    httpd->leader = *hint;
+    httpd->leader_known_until_ms = loop_now_ms(httpd->loop) + HTTPD_LEADER_KNOWN_MS;
+    proxy_forward(httpd->proxy, request, hint->http_url, wait_ms);
 }
 
 static follower_fn *const modes[] = {
@@ -67,4 +70,17 @@ void follower_answer(struct request *request, const struct leader_hint *hint, ui
     } else {
         modes[request->httpd->config->follower_mode](request, hint, wait_ms);
     }
+}
+
+const char *follower_find_leader(const struct request *request)
+{
+    const struct httpd *httpd = request->httpd;
+    bool is_known = loop_now_ms(httpd->loop) < httpd->leader_known_until_ms;
+    return httpd->proxy && is_known && !request->findings.was_forwarded ? httpd->leader.http_url
+                                                                        : NULL;
+}
+
+void follower_forget_leader(struct httpd *httpd)
+{
+    httpd->leader_known_until_ms = 0;
 }

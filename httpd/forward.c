@@ -4,6 +4,7 @@
  * decides, if there is no answer, between "nothing was sent" and "outcome unknown". */
 #include "forward.h"
 
+#include "follower.h"
 #include "limits.h"
 #include "patience.h"
 #include "proxy.h"
@@ -16,6 +17,15 @@
 #include <string.h>
 #include <strings.h>
 
+/* A body that is passed on while it comes. */
+struct upload {
+    struct buffer bytes; /* not yet taken by libcurl from bytes_at on */
+    size_t bytes_at;
+    uint64_t left;     /* to come from the client */
+    bool is_used;      /* there is one */
+    bool leader_waits; /* libcurl would take more */
+};
+
 struct forward {
     struct stream out;       /* first: the answer; its text is what the client has not taken yet */
     struct request *request; /* until the answer begins: it is the request's slot */
@@ -24,8 +34,10 @@ struct forward {
     CURL *curl; /* NULL: nothing more comes from the leader */
     struct curl_slist *headers;
     struct loop_timer timer; /* at first for the answer's beginning, then for its next bytes */
+    uint64_t wait_ms;        /* for the answer, once the leader has the request */
     unsigned sendings;
     bool is_write;
+    struct upload upload;
     bool has_body, is_passed_on; /* the answer */
     bool is_paused;              /* libcurl holds bytes that there was no room for */
     bool is_broken;
@@ -53,7 +65,14 @@ static void forward_free(void *context)
     forward->forwards->count--;
     curl_slist_free_all(forward->headers);
     buffer_free(&forward->out.text);
+    buffer_free(&forward->upload.bytes);
     free(forward);
+}
+
+void forward_abandon(struct forward *forward)
+{
+    forward->request->slot = NULL;
+    forward_free(forward);
 }
 
 static void forward_answer(struct forward *forward, unsigned status, struct MHD_Response *answer)
@@ -64,14 +83,22 @@ static void forward_answer(struct forward *forward, unsigned status, struct MHD_
     request_answer(request, status, answer);
 }
 
+/* Not all of it was given to libcurl: nobody can have carried it out. */
+static bool upload_is_open(const struct upload *upload)
+{
+    return upload->left > 0 || upload->bytes_at < upload->bytes.length;
+}
+
 /* There is no answer to pass back. */
 static void forward_fail(struct forward *forward, const char *why)
 {
     static const struct leader_hint nobody;
     struct problem problem;
-    if (forward->sendings == 0) {
+    follower_forget_leader(forward->forwards->httpd);
+    if (forward->sendings == 0 || upload_is_open(&forward->upload)) {
         problem_set(&problem, MHD_HTTP_SERVICE_UNAVAILABLE,
-                    "the leader cannot be reached: %.120s; nothing was done", why);
+                    "the leader %s: %.120s; nothing was done",
+                    forward->sendings ? "did not take the request" : "cannot be reached", why);
         problem.leader = &nobody;
         problem.retry_after_s = 1;
     } else if (forward->is_write) {
@@ -145,6 +172,8 @@ static int64_t forward_length(const struct forward *forward)
 static void forward_answer_whole(struct forward *forward)
 {
     int64_t length = forward_length(forward);
+    if (forward_status(forward) == MHD_HTTP_SERVICE_UNAVAILABLE)
+        follower_forget_leader(forward->forwards->httpd);
     struct MHD_Response *answer = forward->request->method == METHOD_HEAD
                                       ? reply_head(length > 0 ? (uint64_t)length : 0)
                                       : reply_passed(&forward->out.text);
@@ -152,12 +181,16 @@ static void forward_answer_whole(struct forward *forward)
     forward_answer(forward, forward_status(forward), answer);
 }
 
+static void forward_set_timer(struct forward *forward, uint64_t wait_ms)
+{
+    struct loop *loop = forward->forwards->httpd->loop;
+    loop_timer_set(loop, &forward->timer, loop_now_ms(loop) + wait_ms, forward_on_timer, forward);
+}
+
 /* The leader is given so much time for the next bytes, from the moment there is room for them. */
 static void forward_expect_more(struct forward *forward)
 {
-    struct loop *loop = forward->forwards->httpd->loop;
-    loop_timer_set(loop, &forward->timer, loop_now_ms(loop) + HTTPD_FORWARD_SILENCE_MS_MAX,
-                   forward_on_timer, forward);
+    forward_set_timer(forward, HTTPD_FORWARD_SILENCE_MS_MAX);
 }
 
 static enum stream_outcome forward_render(struct stream *out)
@@ -229,6 +262,10 @@ static bool forward_begin_body(struct forward *forward)
         strcpy(forward->reason, "too many bytes of requests are in flight");
         return false;
     }
+    if (!is_short && upload_is_open(&forward->upload)) {
+        strcpy(forward->reason, "it answered before the end of the request");
+        return false;
+    }
     if (!is_short && forward_status(forward))
         forward_pass_on(forward);
     return true;
@@ -250,6 +287,51 @@ static size_t forward_on_body(char *bytes, size_t one, size_t length, void *cont
         forward_expect_more(forward);
         stream_wake(&forward->out);
     }
+    return length;
+}
+
+/* ---- a body that is passed on while it comes ---- */
+
+size_t forward_take_body(struct forward *forward, const char *bytes, size_t length)
+{
+    struct upload *upload = &forward->upload;
+    size_t room = HTTPD_FORWARD_HELD_BYTES - upload->bytes.length;
+    length = length < room ? length : room;
+    buffer_append(&upload->bytes, bytes, length);
+    upload->left -= length;
+    if (length > 0 && upload->leader_waits) {
+        upload->leader_waits = false;
+        forward_expect_more(forward);
+        (void)curl_easy_pause(forward->curl, CURLPAUSE_CONT); /* fails: so does the transfer */
+    }
+    return length;
+}
+
+void forward_end_body(struct forward *forward)
+{
+    if (!upload_is_open(&forward->upload))
+        forward_set_timer(forward, forward->wait_ms);
+}
+
+static size_t forward_on_read(char *into, size_t one, size_t length, void *context)
+{
+    struct forward *forward = context;
+    struct upload *upload = &forward->upload;
+    size_t left = upload->bytes.length - upload->bytes_at;
+    (void)one; /* always 1 */
+    if (left == 0 && upload->left > 0) {
+        upload->leader_waits = true; /* the client's deadline is the one that counts now */
+        loop_timer_cancel(forward->forwards->httpd->loop, &forward->timer);
+        return CURL_READFUNC_PAUSE;
+    }
+    length = length < left ? length : left;
+    memcpy(into, upload->bytes.bytes + upload->bytes_at, length);
+    upload->bytes_at += length;
+    if (length < left || left == 0)
+        return length;
+    upload->bytes.length = upload->bytes_at = 0;
+    forward_set_timer(forward, upload->left ? HTTPD_FORWARD_SILENCE_MS_MAX : forward->wait_ms);
+    request_resume(forward->request);
     return length;
 }
 
@@ -306,9 +388,14 @@ static bool forward_set_request(struct forward *forward, const char *leader_url)
         return false;
     if (request->method == METHOD_HEAD)
         return SET(CURLOPT_NOBODY, 1L);
-    if (has_body &&
-        (!SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.length) ||
-         !SET(CURLOPT_POSTFIELDS, request->body.length ? (const char *)request->body.bytes : "")))
+    if (forward->upload.is_used) {
+        if (!SET(CURLOPT_UPLOAD, 1L) ||
+            !SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)forward->upload.left) ||
+            !SET(CURLOPT_READFUNCTION, forward_on_read) || !SET(CURLOPT_READDATA, forward))
+            return false;
+    } else if (has_body && (!SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.length) ||
+                            !SET(CURLOPT_POSTFIELDS,
+                                 request->body.length ? (const char *)request->body.bytes : "")))
         return false;
     return SET(CURLOPT_CUSTOMREQUEST, routes_method_name(request->method));
 }
@@ -321,28 +408,50 @@ static bool forward_begin(struct forward *forward, const char *leader_url)
            !curl_multi_add_handle(forward->forwards->multi, forward->curl);
 }
 
+static struct forward *forward_new(struct forwards *forwards, struct request *request,
+                                   uint64_t wait_ms)
+{
+    if (forwards->count == HTTPD_FORWARDS_MAX)
+        return NULL;
+    struct forward *forward = memory_new_zeroed(1, sizeof(*forward));
+    forward->forwards = forwards;
+    forward->is_write = request->method != METHOD_GET && request->method != METHOD_HEAD;
+    forward->wait_ms = wait_ms + HTTPD_CALL_SLACK_MS;
+    TAILQ_INSERT_TAIL(&forwards->all, forward, link);
+    forwards->count++;
+    request_take_slot(request, &forward->request);
+    forward_set_timer(forward, forward->wait_ms);
+    return forward;
+}
+
 void forward_request(struct forwards *forwards, struct request *request, const char *leader_url,
                      uint64_t wait_ms)
 {
     struct problem problem;
-    struct loop *loop = forwards->httpd->loop;
-    if (forwards->count == HTTPD_FORWARDS_MAX) {
+    struct forward *forward = forward_new(forwards, request, wait_ms);
+    if (!forward) {
         problem_set_unavailable(&problem, "overloaded: too many requests are being passed on");
         request_answer_problem(request, &problem);
         return;
     }
-    patience_end(request); /* what was left of it was for this node's part */
-    struct forward *forward = memory_new_zeroed(1, sizeof(*forward));
-    forward->forwards = forwards;
-    forward->is_write = request->method != METHOD_GET && request->method != METHOD_HEAD;
-    TAILQ_INSERT_TAIL(&forwards->all, forward, link);
-    forwards->count++;
-    request_take_slot(request, &forward->request);
+    patience_end(request);    /* what was left of it was for this node's part */
     request_suspend(request); /* its body is being sent */
-    loop_timer_set(loop, &forward->timer, loop_now_ms(loop) + wait_ms + HTTPD_CALL_SLACK_MS,
-                   forward_on_timer, forward);
     if (!forward_begin(forward, leader_url))
         forward_fail(forward, "out of memory");
+}
+
+struct forward *forward_begin_upload(struct forwards *forwards, struct request *request,
+                                     const char *leader_url)
+{
+    struct forward *forward = forward_new(forwards, request, LIMIT_WRITE_MS_MAX);
+    if (!forward)
+        return NULL;
+    forward->upload = (struct upload){.is_used = true, .left = request->findings.content_length};
+    if (forward_begin(forward, leader_url))
+        return forward;
+    request->slot = NULL;
+    forward_free(forward);
+    return NULL;
 }
 
 /* ---- all of them ---- */

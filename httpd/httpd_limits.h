@@ -88,10 +88,12 @@
 #define HTTPD_FORWARDS_MAX 1024u
 #define HTTPD_FORWARD_CONNECTIONS_MAX 64u /* their descriptors are spare ones */
 #define HTTPD_FORWARD_IDLE_S_MAX 20u      /* well before the leader's httpd ends an idle one */
-/* Of an answer, before and while the client takes it; a leader that sends nothing of the rest for
- * so long: cut. */
+/* Of a body, either way, while the other end has not taken it; a leader that sends nothing of the
+ * rest, or takes nothing, for so long: cut, or unknown. */
 #define HTTPD_FORWARD_HELD_BYTES (64u << 10)
 #define HTTPD_FORWARD_SILENCE_MS_MAX 15000u
+/* So long a leader that was named is the one a body is passed on to before raftd was asked. */
+#define HTTPD_LEADER_KNOWN_MS 5000u
 #define HTTPD_FORWARDED_HEADER "X-Conure-Forwarded-By"
 
 /* Waiting. */

@@ -139,6 +139,12 @@ void proxy_forward(struct proxy *proxy, struct request *request, const char *lea
     forward_request(&proxy->forwards, request, leader_url, wait_ms);
 }
 
+struct forward *proxy_begin_upload(struct proxy *proxy, struct request *request,
+                                   const char *leader_url)
+{
+    return forward_begin_upload(&proxy->forwards, request, leader_url);
+}
+
 unsigned proxy_forwards(const struct proxy *proxy)
 {
     return proxy->forwards.count;

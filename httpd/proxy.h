@@ -19,6 +19,10 @@ void proxy_free(struct proxy *proxy);
 /* `leader_url`: http://host:port. The request's body must be whole. */
 void proxy_forward(struct proxy *proxy, struct request *request, const char *leader_url,
                    uint64_t wait_ms);
+/* The same before the body comes, of a known length: forward.h takes it. NULL: there are too many.
+ */
+struct forward *proxy_begin_upload(struct proxy *proxy, struct request *request,
+                                   const char *leader_url);
 /* How many are on their way. */
 unsigned proxy_forwards(const struct proxy *proxy);
 /* Answers all that wait, and cuts the answers that are under way. */

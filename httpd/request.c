@@ -7,7 +7,10 @@
 
 #include "clock.h"
 #include "dispatch.h"
+#include "follower.h"
+#include "forward.h"
 #include "patience.h"
+#include "proxy.h"
 #include "range.h"
 #include "reply.h"
 #include "routes.h"
@@ -96,12 +99,10 @@ void request_answer(struct request *request, unsigned status, struct MHD_Respons
     request->slot = NULL;
     request->answer = answer;
     request->answer_status = status;
-    if (!request->suspended && !request->in_place)
-        return;
-    if (request->suspended)
-        MHD_resume_connection(request->mhd);
-    request->suspended = false;
-    server_wake(request->httpd->server);
+    request->forward = NULL;
+    if (request->in_place)
+        server_wake(request->httpd->server);
+    request_resume(request);
 }
 
 void request_answer_problem(struct request *request, const struct problem *problem)
@@ -198,22 +199,43 @@ bool request_reserve(struct request *request, size_t bytes)
     return true;
 }
 
-static int request_reserve_body(struct request *request, size_t bytes, struct problem *problem)
+/* `bytes` more than there are. */
+static int request_check_body(const struct request *request, size_t bytes, struct problem *problem)
 {
     bool is_value = request->route->body_bytes_max == ROUTE_BODY_VALUE;
     size_t bytes_max =
         is_value ? request->httpd->config->value_bytes_max : request->route->body_bytes_max;
-    if (request->bytes_reserved + bytes > bytes_max)
-        return problem_set(problem, MHD_HTTP_CONTENT_TOO_LARGE,
-                           "the %s is over the limit of %zu bytes", is_value ? "value" : "body",
-                           bytes_max);
-    if (!request_reserve(request, bytes)) {
-        problem_set(problem, MHD_HTTP_SERVICE_UNAVAILABLE,
-                    "overloaded: too many bytes of requests are in flight; nothing was done");
-        problem->retry_after_s = 1;
-        return MHD_HTTP_SERVICE_UNAVAILABLE;
-    }
-    return 0;
+    if (request->bytes_reserved + bytes <= bytes_max)
+        return 0;
+    return problem_set(problem, MHD_HTTP_CONTENT_TOO_LARGE, "the %s is over the limit of %zu bytes",
+                       is_value ? "value" : "body", bytes_max);
+}
+
+static int problem_set_overloaded(struct problem *problem)
+{
+    problem_set(problem, MHD_HTTP_SERVICE_UNAVAILABLE,
+                "overloaded: too many bytes of requests are in flight; nothing was done");
+    problem->retry_after_s = 1;
+    return MHD_HTTP_SERVICE_UNAVAILABLE;
+}
+
+static int request_reserve_body(struct request *request, size_t bytes, struct problem *problem)
+{
+    int status = request_check_body(request, bytes, problem);
+    if (!status && !request_reserve(request, bytes))
+        status = problem_set_overloaded(problem);
+    return status;
+}
+
+/* A large body goes straight to the leader, if that is known to be another node. What is in flight
+ * here is what the proxy may hold of it. */
+static int request_forward_body(struct request *request, const char *leader_url,
+                                struct problem *problem)
+{
+    if (!request_reserve(request, HTTPD_FORWARD_HELD_BYTES))
+        return problem_set_overloaded(problem);
+    request->forward = proxy_begin_upload(request->httpd->proxy, request, leader_url);
+    return request->forward ? 0 : problem_set_overloaded(problem);
 }
 
 static int request_admit_body(struct request *request, struct problem *problem)
@@ -225,7 +247,13 @@ static int request_admit_body(struct request *request, struct problem *problem)
         return problem_set(problem, MHD_HTTP_BAD_REQUEST, "this request takes no body");
     if (length > LIMIT_VALUE_BYTES_CAP)
         length = LIMIT_VALUE_BYTES_CAP + 1u; /* over any limit, and safe to add */
-    int status = request_reserve_body(request, length, problem);
+    const char *leader_url =
+        length > HTTPD_FORWARD_HELD_BYTES ? follower_find_leader(request) : NULL;
+    int status = request_check_body(request, length, problem);
+    if (!status && leader_url)
+        return request_forward_body(request, leader_url, problem);
+    if (!status)
+        status = request_reserve_body(request, length, problem);
     if (!status)
         (void)buffer_reserve(&request->body, length);
     return status;
@@ -271,29 +299,44 @@ void request_refuse_raw(struct request *request, const struct problem *problem)
     request->state = REQUEST_ANSWERED;
 }
 
-bool request_on_body(struct request *request, const char *bytes, size_t length)
+bool request_on_body(struct request *request, const char *bytes, size_t *length)
 {
     struct problem problem;
-    if (request->state != REQUEST_BODY)
+    size_t taken = *length;
+    *length = 0;
+    if (request->state != REQUEST_BODY || request->answer)
         return true; /* swallowed */
-    if (request->findings.chunked && request_reserve_body(request, length, &problem)) {
+    if (request->forward) {
+        *length = taken - forward_take_body(request->forward, bytes, taken);
+        if (*length)
+            request_suspend(request);
+        return true;
+    }
+    if (request->findings.chunked && request_reserve_body(request, taken, &problem)) {
         request_refuse_raw(request, &problem);
         return false;
     }
-    buffer_append(&request->body, bytes, length);
+    buffer_append(&request->body, bytes, taken);
     return true;
+}
+
+static void request_serve(struct request *request)
+{
+    request->state = REQUEST_SERVING;
+    if (!request->value) {
+        request->value = request->body.bytes;
+        request->value_bytes = request->body.length;
+    }
+    if (request->forward)
+        forward_end_body(request->forward);
+    else if (!request->answer)
+        request->route->serve(request);
 }
 
 bool request_on_whole(struct request *request)
 {
-    if (request->state == REQUEST_BODY) {
-        request->state = REQUEST_SERVING;
-        if (!request->value) {
-            request->value = request->body.bytes;
-            request->value_bytes = request->body.length;
-        }
-        request->route->serve(request);
-    }
+    if (request->state == REQUEST_BODY)
+        request_serve(request);
     if (request->answer)
         return request_queue(request);
     if (!request->in_place)
@@ -309,6 +352,9 @@ bool request_on_whole(struct request *request)
 void request_end(struct request *request)
 {
     assert(!request->suspended);
+    if (request->forward)
+        forward_abandon(request->forward);
+    request->forward = NULL;
     request_leave_place(request);
     patience_end(request);
     request_stage(request, NULL);
@@ -342,10 +388,19 @@ void request_suspend(struct request *request)
 {
     if (request->suspended)
         return;
-    assert(request->in_place);
+    assert(request->in_place || request->state == REQUEST_BODY);
     request_leave_place(request);
     request->suspended = true;
     MHD_suspend_connection(request->mhd);
+}
+
+void request_resume(struct request *request)
+{
+    if (!request->suspended)
+        return;
+    request->suspended = false;
+    MHD_resume_connection(request->mhd);
+    server_wake(request->httpd->server);
 }
 
 void request_stage(struct request *request, struct request_list *list)

@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
+struct forward;
 struct httpd;
 struct range;
 struct route;
@@ -68,7 +69,8 @@ struct request {
     bool verbose;
 
     struct buffer body;
-    size_t bytes_reserved; /* of LIMIT_BODIES_BYTES_MAX, until the answer is on its way */
+    struct forward *forward; /* takes the body while it comes (forward.h); NULL: it is kept */
+    size_t bytes_reserved;   /* of LIMIT_BODIES_BYTES_MAX, until the answer is on its way */
 
     struct MHD_Response *answer;
     unsigned answer_status;
@@ -90,7 +92,8 @@ TAILQ_HEAD(request_list, request);
 /* The target was read. `request` has httpd, mhd and fd set, and is otherwise new or ended. */
 void request_begin(struct request *request, const char *target);
 bool request_on_head(struct request *request, const char *method, const char *version);
-bool request_on_body(struct request *request, const char *bytes, size_t length);
+/* *length: how much of it was not taken, because it waits. */
+bool request_on_body(struct request *request, const char *bytes, size_t *length);
 /* Also called again and again while it waits in place. */
 bool request_on_whole(struct request *request);
 /* Writes the problem to the socket past libmicrohttpd, as the last the client gets: for when
@@ -108,8 +111,10 @@ void request_free(struct request *request);
 void request_answer(struct request *request, unsigned status, struct MHD_Response *answer);
 void request_answer_problem(struct request *request, const struct problem *problem);
 
-/* Its connection is suspended until it is answered: the request stays. Not while it is served. */
+/* Its connection is suspended until it is answered, or resumed: the request stays. Not while it is
+ * served. */
 void request_suspend(struct request *request);
+void request_resume(struct request *request);
 /* Moves it to the end of a stage's list; NULL: to none. */
 void request_stage(struct request *request, struct request_list *list);
 /* Takes the slot of a message in flight, to be set to NULL should the request be answered before

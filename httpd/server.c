@@ -235,10 +235,10 @@ static enum MHD_Result server_on_access(void *context, struct MHD_Connection *mh
         goes_on = request_on_head(&connection->request, method, version);
         connection_on_body(connection, 0);
     } else if (*upload_bytes) {
-        goes_on = request_on_body(&connection->request, upload, *upload_bytes);
-        connection_on_body(connection, *upload_bytes);
+        size_t bytes = *upload_bytes;
+        goes_on = request_on_body(&connection->request, upload, upload_bytes);
+        connection_on_body(connection, bytes - *upload_bytes);
         server_wake(connection->server); /* there may be more */
-        *upload_bytes = 0;
     } else {
         if (!connection->request.in_place)
             connection_set_deadline(connection, UINT64_MAX);

@@ -14,6 +14,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +51,7 @@ static int open_connection(uint16_t port)
 /* ---- the leader ---- */
 
 /* Reads one request; false if the connection ends before it is whole. */
-static bool leader_read(int fd, struct leader_request *request)
+static bool leader_read(const struct leader *leader, int fd, struct leader_request *request)
 {
     size_t capacity = 1u << 20;
     request->text = calloc(1, capacity + 1);
@@ -65,23 +66,24 @@ static bool leader_read(int fd, struct leader_request *request)
         request->head_bytes = (size_t)(end - request->text) + 4;
         const char *length = strcasestr(request->text, "\r\nContent-Length:");
         size_t body_bytes = length && length < end ? strtoul(length + 17, NULL, 10) : 0;
-        if (request->length >= request->head_bytes + body_bytes)
+        if (leader->reads_heads_only || request->length >= request->head_bytes + body_bytes)
             return true;
     }
     return false;
 }
 
-/* False: the connection is to be closed. */
+/* False: the connection is to be closed. The other end's end is not seen behind a body that nobody
+ * reads: leader_close is. */
 static bool leader_act(struct leader *leader, int fd, enum leader_act act)
 {
-    char byte;
+    struct pollfd ends[] = {{.fd = fd, .events = POLLRDHUP}, {.fd = leader->listen_fd}};
     size_t length = strlen(leader->answer);
     if (act == LEADER_ANSWERS)
         return send(fd, leader->answer, length, MSG_NOSIGNAL) == (ssize_t)length;
     if (act == LEADER_BREAKS || act == LEADER_STALLS)
         (void)!send(fd, leader->answer, length - 3, MSG_NOSIGNAL);
     if (act == LEADER_HANGS || act == LEADER_STALLS)
-        (void)!recv(fd, &byte, 1, 0);
+        (void)!poll(ends, 2, -1);
     return false;
 }
 
@@ -98,7 +100,7 @@ static void *leader_run(void *context)
             unsigned place = leader->requests_count;
             if (place >= leader->acts_count)
                 place = leader->acts_count - 1;
-            goes_on = leader_read(fd, &request);
+            goes_on = leader_read(leader, fd, &request);
             if (!goes_on) {
                 free(request.text);
                 break;

@@ -31,6 +31,7 @@ struct leader {
     /* The script: what is done with each request, the last for all that follow. */
     enum leader_act acts[LEADER_REQUESTS_MAX];
     unsigned acts_count;
+    bool reads_heads_only; /* acts before the body has come */
     const char *answer;
     /* What came; to be looked at after leader_close, or when an answer has been seen. */
     struct leader_request {

@@ -471,10 +471,158 @@ START_TEST(test_proxy_passes_the_largest_value)
 }
 END_TEST
 
-UNIT_MAIN_WITHIN(60, "proxy", test_proxy_passes_a_write_and_its_answer,
-                 test_proxy_passes_targets_byte_for_byte, test_proxy_passes_each_method,
-                 test_proxy_head_has_the_length_of_the_body, test_proxy_passes_problems_as_they_are,
-                 test_proxy_follows_no_redirect, test_proxy_without_a_connection_nothing_was_done,
+/* ---- bodies that are passed on while they come ---- */
+
+enum { BODY_BYTES = 900000 };
+
+static const char *make_body(void)
+{
+    static char body[BODY_BYTES + 1];
+    for (unsigned i = 0; i < BODY_BYTES; i++)
+        body[i] = (char)('a' + i % 23);
+    return body;
+}
+
+/* So that the leader is known. */
+static void begin_known(const char *answer, unsigned acts_count, const enum leader_act *acts)
+{
+    begin(answer, acts_count, acts);
+    expect("PUT /kv/a", "v", 200, "OK\n");
+}
+
+START_TEST(test_proxy_passes_on_a_large_body)
+{
+    static const enum leader_act acts[] = {LEADER_ANSWERS};
+    begin_known(ok, 1, acts);
+    unsigned calls = stand.calls;
+    for (unsigned i = 1; i < 4; i++) {
+        expect(i == 2 ? "POST /txn" : "PUT /kv/large", make_body(), 200, "OK\n");
+        ck_assert_uint_eq(stand.calls, calls); /* raftd was not asked */
+        const struct leader_request *request = &leader.requests[i];
+        ck_assert_ptr_nonnull(strstr(request->text, "\r\nX-Conure-Forwarded-By: "));
+        ck_assert(
+            !strncmp(request->text, i == 2 ? "POST /txn " : "PUT /kv/large ", i == 2 ? 10 : 14));
+        ck_assert_uint_eq(request->length - request->head_bytes, BODY_BYTES);
+        ck_assert(!memcmp(request->text + request->head_bytes, make_body(), BODY_BYTES));
+    }
+    ck_assert_uint_eq(stand.httpd.bodies_bytes, 0);
+    expect("PUT /kv/a", "v", 200, "OK\n"); /* a small one asks raftd */
+    ck_assert_uint_eq(stand.calls, calls + 1);
+    end();
+}
+END_TEST
+
+/* Its answer is passed back when the client is through; the body's rest goes nowhere. */
+START_TEST(test_proxy_passes_back_an_answer_before_the_end_of_a_body)
+{
+    static const enum leader_act acts[] = {LEADER_ANSWERS};
+    begin_known(ok, 1, acts);
+    leader.answer =
+        "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbig\n";
+    leader.reads_heads_only = true;
+    expect("PUT /kv/large", make_body(), 413, "big\n");
+    ck_assert_uint_eq(stand.httpd.bodies_bytes, 0);
+    end();
+}
+END_TEST
+
+/* What never had the whole body cannot have been done. */
+START_TEST(test_proxy_broken_in_the_middle_of_a_body_nothing_was_done)
+{
+    static const enum leader_act acts[] = {LEADER_ANSWERS, LEADER_CLOSES};
+    begin_known(ok, 2, acts);
+    leader.reads_heads_only = true;
+    char *body = calloc(1, (8u << 20) + 1); /* more than sockets hold */
+    memset(body, 'x', 8u << 20);
+    stand.config.value_bytes_max = LIMIT_VALUE_BYTES_CAP;
+    expect("PUT /kv/large", body, 503, "nothing was done");
+    ck_assert_uint_eq(proxy_forwards(stand.httpd.proxy), 0);
+    unsigned calls = stand.calls;
+    leader.reads_heads_only = false; /* it was forgotten: raftd is asked again */
+    expect("PUT /kv/a", "v", 504, "unknown");
+    ck_assert_uint_eq(stand.calls, calls + 1);
+    end();
+    free(body);
+}
+END_TEST
+
+START_TEST(test_proxy_takes_no_more_of_a_body_than_the_leader_does)
+{
+    static const enum leader_act acts[] = {LEADER_ANSWERS, LEADER_HANGS};
+    begin_known(ok, 2, acts);
+    leader.reads_heads_only = true;
+    char *body = calloc(1, (8u << 20) + 1);
+    memset(body, 'x', 8u << 20);
+    stand.config.value_bytes_max = LIMIT_VALUE_BYTES_CAP;
+    uint64_t begin_ms = clock_monotonic_ms();
+    expect("PUT /kv/large", body, 503, "it took too long; nothing was done");
+    ck_assert_uint_ge(clock_monotonic_ms() - begin_ms, HTTPD_FORWARD_SILENCE_MS_MAX - 1000);
+    end();
+    free(body);
+}
+END_TEST
+
+/* Also while its last bytes wait, it is not taken for gone. */
+START_TEST(test_proxy_passes_on_a_body_of_a_client_that_has_shut_its_side)
+{
+    static const enum leader_act acts[] = {LEADER_ANSWERS};
+    for (unsigned bytes = 70000; bytes < 190000; bytes += 7919) {
+        begin_known(ok, 1, acts);
+        char head[128], answer[4096] = "";
+        size_t length = 0;
+        snprintf(head, sizeof(head),
+                 "PUT /kv/large HTTP/1.1\r\nHost: a\r\nContent-Length: %u\r\n\r\n", bytes);
+        int fd = stand_begin(&stand, head);
+        ck_assert_int_eq(send(fd, make_body(), bytes, MSG_NOSIGNAL), bytes);
+        ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+        uint64_t until_ms = clock_monotonic_ms() + 10000;
+        while (!strstr(answer, "OK\n") && clock_monotonic_ms() < until_ms) {
+            stand_turn(&stand, 1);
+            ssize_t got = recv(fd, answer + length, sizeof(answer) - 1 - length, MSG_DONTWAIT);
+            ck_assert_msg(got != 0, "%u bytes: \"%s\"", bytes, answer);
+            length += got > 0 ? (size_t)got : 0;
+            answer[length] = '\0';
+        }
+        ck_assert_msg(!strncmp(answer, "HTTP/1.1 200 ", 13), "%u bytes: \"%s\"", bytes, answer);
+        close(fd);
+        end();
+    }
+}
+END_TEST
+
+/* The client goes away in the middle: so does what was on its way. */
+START_TEST(test_proxy_gives_up_a_body_whose_client_is_gone)
+{
+    static const enum leader_act acts[] = {LEADER_ANSWERS};
+    begin_known(ok, 1, acts);
+    int fd = stand_begin(
+        &stand, "PUT /kv/large HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\nbegin");
+    uint64_t until_ms = clock_monotonic_ms() + 10000;
+    while (!proxy_forwards(stand.httpd.proxy) && clock_monotonic_ms() < until_ms)
+        stand_turn(&stand, 1);
+    ck_assert_uint_eq(proxy_forwards(stand.httpd.proxy), 1);
+    ck_assert_uint_eq(stand.httpd.bodies_bytes, HTTPD_FORWARD_HELD_BYTES);
+    stand_turn(&stand, 100);
+    close(fd);
+    while (proxy_forwards(stand.httpd.proxy) && clock_monotonic_ms() < until_ms)
+        stand_turn(&stand, 1);
+    ck_assert_uint_eq(proxy_forwards(stand.httpd.proxy), 0);
+    ck_assert_uint_eq(stand.httpd.bodies_bytes, 0);
+    expect("PUT /kv/a", "v", 200, "OK\n");
+    end();
+}
+END_TEST
+
+UNIT_MAIN_WITHIN(60, "proxy", test_proxy_passes_on_a_large_body,
+                 test_proxy_passes_back_an_answer_before_the_end_of_a_body,
+                 test_proxy_broken_in_the_middle_of_a_body_nothing_was_done,
+                 test_proxy_takes_no_more_of_a_body_than_the_leader_does,
+                 test_proxy_passes_on_a_body_of_a_client_that_has_shut_its_side,
+                 test_proxy_gives_up_a_body_whose_client_is_gone,
+                 test_proxy_passes_a_write_and_its_answer, test_proxy_passes_targets_byte_for_byte,
+                 test_proxy_passes_each_method, test_proxy_head_has_the_length_of_the_body,
+                 test_proxy_passes_problems_as_they_are, test_proxy_follows_no_redirect,
+                 test_proxy_without_a_connection_nothing_was_done,
                  test_proxy_broken_after_sending_is_unknown_for_writes,
                  test_proxy_sends_a_write_once_on_a_kept_connection,
                  test_proxy_of_a_silent_leader_ends_in_time, test_proxy_finish_answers_who_waits,
