@@ -9,7 +9,7 @@
 
 #define STEP_LEAVES 64u
 #define COMPACT_PAUSE_MS 2u
-#define STEP_PAGES 512u /* given back in one step of the loop: some tens of microseconds */
+#define STEP_PAGES 2048u /* given back in one turn of the loop: a tenth or two of a millisecond */
 
 struct checkpointer {
     struct checkpointer_options options;
@@ -95,8 +95,8 @@ static void checkpointer_end(void *context)
 {
     struct checkpointer *checkpointer = context;
     if (!store_checkpoint_end_some(checkpointer->store, STEP_PAGES)) {
-        loop_timer_set(checkpointer->loop, &checkpointer->timer,
-                       loop_now_ms(checkpointer->loop) + 1, checkpointer_end, checkpointer);
+        loop_timer_set(checkpointer->loop, &checkpointer->timer, loop_now_ms(checkpointer->loop),
+                       checkpointer_end, checkpointer); /* in the next turn: no other can begin */
         return;
     }
     checkpointer_compact(checkpointer);

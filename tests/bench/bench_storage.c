@@ -21,7 +21,18 @@
              */
 #define ROUNDS_MAX 99u
 
-enum phase { PUT, GET, SCAN, PUT_AGAIN, PUT_DURABLE, DELETE, FILE_BYTES, PEAK_MIB, PHASES };
+enum phase {
+    PUT,
+    GET,
+    SCAN,
+    PUT_AGAIN,
+    PUT_SYNCED,
+    PUT_DURABLE,
+    DELETE,
+    FILE_BYTES,
+    PEAK_MIB,
+    PHASES
+};
 
 static const struct {
     const char *name, *unit;
@@ -31,6 +42,7 @@ static const struct {
     [GET] = {"random get", "records/s", false},
     [SCAN] = {"ordered scan", "records/s", false},
     [PUT_AGAIN] = {"random overwrite, batches of 1,000", "records/s", false},
+    [PUT_SYNCED] = {"the same, LMDB synced every 10,000", "records/s", false},
     [PUT_DURABLE] = {"random put, each batch durable", "records/s", false},
     [DELETE] = {"random delete, batches of 1,000", "records/s", false},
     [FILE_BYTES] = {"file, after the puts", "bytes/record", true},
@@ -88,13 +100,13 @@ static void shuffle(uint8_t (*keys)[BENCH_KEY_BYTES], size_t count, uint64_t see
 }
 
 static double put_all(const struct engine *engine, const uint8_t (*keys)[BENCH_KEY_BYTES],
-                      size_t count, bool durable)
+                      size_t count, enum sync sync)
 {
     uint8_t value[BENCH_VALUE_BYTES];
     double begin_s = now_s();
     for (size_t i = 0; i < count; i += BATCH) {
         memset(value, (int)(i / BATCH), sizeof(value));
-        engine->put(keys + i, count - i < BATCH ? count - i : BATCH, value, durable);
+        engine->put(keys + i, count - i < BATCH ? count - i : BATCH, value, sync);
     }
     return (double)count / (now_s() - begin_s);
 }
@@ -115,7 +127,7 @@ static void run_phases(const struct engine *engine, size_t records, double resul
         bench_fail("memory", ENOMEM);
     make_keys(keys, records, 1);
     engine->open();
-    results[PUT] = put_all(engine, keys, records, false);
+    results[PUT] = put_all(engine, keys, records, SYNC_OWN);
     engine->settle();
     results[FILE_BYTES] = file_bytes(engine) / (double)records;
     shuffle(keys, records, 2);
@@ -130,10 +142,14 @@ static void run_phases(const struct engine *engine, size_t records, double resul
     if (found != records || scanned != records)
         bench_fail("records are missing", 0);
     shuffle(keys, records, 3);
-    results[PUT_AGAIN] = put_all(engine, keys, records, false);
+    results[PUT_AGAIN] = put_all(engine, keys, records, SYNC_OWN);
+    shuffle(keys, records, 6);
+    engine->settle();
+    results[PUT_SYNCED] = put_all(engine, keys, records, SYNC_SOME);
     shuffle(keys, records, 4);
-    results[PUT_DURABLE] =
-        put_all(engine, keys, records < DURABLE_RECORDS_MAX ? records : DURABLE_RECORDS_MAX, true);
+    engine->settle();
+    results[PUT_DURABLE] = put_all(
+        engine, keys, records < DURABLE_RECORDS_MAX ? records : DURABLE_RECORDS_MAX, SYNC_EACH);
     shuffle(keys, records, 5);
     begin_s = now_s();
     for (size_t i = 0; i < records; i += BATCH)

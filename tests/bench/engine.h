@@ -8,14 +8,20 @@
 #define BENCH_KEY_BYTES 16u
 #define BENCH_VALUE_BYTES 100u
 
+enum sync {
+    SYNC_OWN,  /* as the engine does it by itself: conure in its checkpoints, LMDB never */
+    SYNC_SOME, /* the same, but LMDB at each tenth transaction, about as often as conure */
+    SYNC_EACH, /* on disk when it returns */
+};
+
 struct engine {
     const char *name;
     /* Makes an empty store in the working directory. */
     void (*open)(void);
     void (*close)(void);
-    /* One transaction of `count` records. `durable`: on disk when it returns. */
+    /* One transaction of `count` records. */
     void (*put)(const uint8_t (*keys)[BENCH_KEY_BYTES], size_t count, const uint8_t *value,
-                bool durable);
+                enum sync sync);
     void (*delete)(const uint8_t (*keys)[BENCH_KEY_BYTES], size_t count);
     /* How many of the keys are there; every value is read. */
     size_t (*get)(const uint8_t (*keys)[BENCH_KEY_BYTES], size_t count);

@@ -103,7 +103,7 @@ static void conure_turn(void)
 }
 
 static void conure_put(const uint8_t (*keys)[BENCH_KEY_BYTES], size_t count, const uint8_t *value,
-                       bool durable)
+                       enum sync sync)
 {
     for (size_t i = 0; i < count; i++)
         conure_apply(&(struct command){.operation = COMMAND_PUT,
@@ -111,7 +111,7 @@ static void conure_put(const uint8_t (*keys)[BENCH_KEY_BYTES], size_t count, con
                                        .key_bytes = BENCH_KEY_BYTES,
                                        .value = value,
                                        .value_bytes = BENCH_VALUE_BYTES});
-    if (durable)
+    if (sync == SYNC_EACH)
         conure_checkpoint();
     else
         conure_turn();

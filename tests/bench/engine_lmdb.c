@@ -33,10 +33,12 @@ static void lmdb_close(void)
 }
 
 static void lmdb_put(const uint8_t (*keys)[BENCH_KEY_BYTES], size_t count, const uint8_t *value,
-                     bool durable)
+                     enum sync sync)
 {
+    static unsigned transactions;
     MDB_txn *txn;
-    check("mdb_env_set_flags", mdb_env_set_flags(env, MDB_NOSYNC, !durable));
+    bool is_synced = sync == SYNC_EACH || (sync == SYNC_SOME && ++transactions % 10 == 0);
+    check("mdb_env_set_flags", mdb_env_set_flags(env, MDB_NOSYNC, !is_synced));
     check("mdb_txn_begin", mdb_txn_begin(env, NULL, 0, &txn));
     for (size_t i = 0; i < count; i++) {
         MDB_val key = {BENCH_KEY_BYTES, (void *)(uintptr_t)keys[i]};

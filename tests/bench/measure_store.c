@@ -25,8 +25,8 @@
 #include <time.h>
 
 #define VALUE_BYTES 100u
-#define STEP_FRAMES 512u
-#define BUCKETS 24u /* of doubling microseconds */
+#define STEP_FRAMES 2048u /* as the checkpointer */
+#define BUCKETS 24u       /* of doubling microseconds */
 
 static struct store *store;
 static uint8_t value[VALUE_BYTES];
