@@ -46,6 +46,11 @@ static int system_sync(int fd)
     return errno_or(fdatasync(fd));
 }
 
+static int system_flush(int fd, uint64_t offset, uint64_t bytes, unsigned flags)
+{
+    return errno_or(sync_file_range(fd, (off_t)offset, (off_t)bytes, flags));
+}
+
 static int system_sync_full(int fd)
 {
     return errno_or(fsync(fd));
@@ -77,6 +82,7 @@ const struct file_layer file_layer_system = {
     .read_at = system_read_at,
     .write_at = system_write_at,
     .sync = system_sync,
+    .flush = system_flush,
     .sync_full = system_sync_full,
     .resize = system_resize,
     .allocate = system_allocate,
@@ -176,6 +182,28 @@ int file_sync(const char *point, int fd)
 {
     int code = fault_check(point);
     return code ? code : file_layer->sync(fd);
+}
+
+static int flow_push(int fd, struct file_flow *flow)
+{
+    int code = file_layer->flush(fd, flow->begin, flow->end - flow->begin, SYNC_FILE_RANGE_WRITE);
+    if (!code && flow->before_end)
+        code = file_layer->flush(fd, flow->before_begin, flow->before_end - flow->before_begin,
+                                 SYNC_FILE_RANGE_WAIT_BEFORE);
+    *flow = (struct file_flow){.before_begin = flow->begin, .before_end = flow->end};
+    return code;
+}
+
+int file_flow(const char *point, int fd, struct file_flow *flow, uint64_t offset, uint64_t bytes)
+{
+    int code = fault_check(point);
+    if (code)
+        return code;
+    if (flow->bytes == 0)
+        flow->begin = offset;
+    flow->end = offset + bytes;
+    flow->bytes += bytes;
+    return flow->bytes >= FILE_FLOW_BYTES ? flow_push(fd, flow) : 0;
 }
 
 int file_resize(const char *point, int fd, uint64_t bytes)

@@ -19,8 +19,9 @@ struct file_layer {
     long (*read_at)(int fd, void *bytes, size_t length,
                     uint64_t offset); /* bytes or negative errno */
     long (*write_at)(int fd, const struct iovec *parts, int parts_count, uint64_t offset);
-    int (*sync)(int fd);      /* fdatasync */
-    int (*sync_full)(int fd); /* fsync */
+    int (*sync)(int fd);                                                   /* fdatasync */
+    int (*flush)(int fd, uint64_t offset, uint64_t bytes, unsigned flags); /* sync_file_range */
+    int (*sync_full)(int fd);                                              /* fsync */
     int (*resize)(int fd, uint64_t bytes);
     int (*allocate)(int fd, uint64_t offset, uint64_t bytes); /* posix_fallocate */
     int (*rename)(const char *from, const char *to);
@@ -40,6 +41,16 @@ int file_write_at(const char *point, int fd, const void *bytes, size_t length, u
 int file_write_parts_at(const char *point, int fd, struct iovec *parts, int parts_count,
                         uint64_t offset);
 int file_sync(const char *point, int fd);
+/* What was written ahead of a sync, in ascending order, goes to the disk in pieces of at least
+ * FILE_FLOW_BYTES, at most two at once: a sync of another file on that disk waits for those, not
+ * for all. To be called behind each write; zeroed at first. It makes nothing durable. An error is
+ * that of a failed sync: the sync may not tell of it again. */
+#define FILE_FLOW_BYTES (128u << 10)
+struct file_flow {
+    uint64_t begin, end, bytes;        /* the piece that grows */
+    uint64_t before_begin, before_end; /* the one on its way */
+};
+int file_flow(const char *point, int fd, struct file_flow *flow, uint64_t offset, uint64_t bytes);
 int file_resize(const char *point, int fd, uint64_t bytes);
 int file_allocate(const char *point, int fd, uint64_t offset, uint64_t bytes);
 int file_rename(const char *point, const char *from, const char *to);

@@ -76,10 +76,13 @@ void segment_free(struct segment *segment)
 static int write_zeros(int fd, uint64_t bytes)
 {
     uint8_t *zeros = memory_new_zeroed(1, ZERO_BYTES);
+    struct file_flow flow = {0};
     int code = 0;
     for (uint64_t at = 0; at < bytes && !code; at += ZERO_BYTES) {
         uint64_t part = bytes - at < ZERO_BYTES ? bytes - at : ZERO_BYTES;
         code = file_write_at("log.create", fd, zeros, part, at);
+        if (!code)
+            code = file_flow("log.create", fd, &flow, at, part);
     }
     free(zeros);
     return code;

@@ -31,6 +31,7 @@ struct bulk {
     uint64_t pages;         /* the next number */
     uint64_t written_pages; /* up to here on the disk; the rest in `out` */
     struct buffer out;
+    struct file_flow flow;
     unsigned levels_count;
     struct level levels[TREE_DEPTH_MAX];
     uint64_t keys;
@@ -45,6 +46,9 @@ static int bulk_flush(struct bulk *bulk)
 {
     int code = file_write_at("bulk.write", bulk->fd, bulk->out.bytes, bulk->out.length,
                              bulk->written_pages * PAGE_BYTES);
+    if (!code)
+        code = file_flow("bulk.flow", bulk->fd, &bulk->flow, bulk->written_pages * PAGE_BYTES,
+                         bulk->out.length);
     bulk->written_pages = bulk->pages;
     buffer_clear(&bulk->out, 2 * WRITE_BYTES);
     return code;

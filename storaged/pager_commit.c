@@ -91,10 +91,19 @@ static int compare_frames(const void *a, const void *b)
     return ((*x)->number > (*y)->number) - ((*x)->number < (*y)->number);
 }
 
-/* Frames that lie side by side in the file go out in one call. */
+/* A failed sync says nothing about what is on the disk, so it is never tried again, not even for
+ * want of space (invariant 7). */
+static int end_of_sync(int code)
+{
+    return is_no_space(code) ? -EIO : code;
+}
+
+/* Frames that lie side by side in the file go out in one call; and all of them not at once, for
+ * raftd's log is on the same disk, and each write waits for its sync. */
 static int pager_write_pages(struct pager *pager)
 {
     const struct frame_list *made = &pager->frozen.made;
+    struct file_flow flow = {0};
     size_t at = 0;
     qsort(made->frames, made->count, sizeof(struct frame *), compare_frames);
     while (at < made->count) {
@@ -109,6 +118,9 @@ static int pager_write_pages(struct pager *pager)
         }
         int code =
             file_write_parts_at("tree.page.write", pager->fd, parts, count, first * PAGE_BYTES);
+        if (!code)
+            code = end_of_sync(file_flow("tree.page.flow", pager->fd, &flow, first * PAGE_BYTES,
+                                         (next - first) * PAGE_BYTES));
         if (code)
             return code;
     }
@@ -166,14 +178,6 @@ static int pager_write_shrink(struct pager *pager)
     return code;
 }
 
-/* A failed sync says nothing about what is on the disk, so it is never tried again, not even for
- * want of space (invariant 7). */
-static int pager_sync(struct pager *pager, const char *point)
-{
-    int code = file_sync(point, pager->fd);
-    return is_no_space(code) ? -EIO : code;
-}
-
 int pager_write(struct pager *pager)
 {
     struct frozen *frozen = &pager->frozen;
@@ -181,12 +185,12 @@ int pager_write(struct pager *pager)
     if (!code)
         code = pager_write_pages(pager);
     if (!code)
-        code = pager_sync(pager, "tree.page.sync");
+        code = end_of_sync(file_sync("tree.page.sync", pager->fd));
     if (!code)
         code = file_write_at("tree.meta.write", pager->fd, pager->frozen.meta_page, PAGE_BYTES,
                              pager->frozen.transaction % PAGE_METAS * PAGE_BYTES);
     if (!code)
-        code = pager_sync(pager, "tree.meta.sync");
+        code = end_of_sync(file_sync("tree.meta.sync", pager->fd));
     if (!code)
         code = pager_write_shrink(pager);
     return code;

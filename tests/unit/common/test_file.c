@@ -69,6 +69,62 @@ START_TEST(test_file_short_and_interrupted_transfers_are_completed)
 }
 END_TEST
 
+/* What a flush was asked for; the call that fails, from 1. */
+static struct {
+    uint64_t offset, bytes;
+    unsigned flags;
+} flushes[16];
+static unsigned flushes_count, failing_flush;
+
+static int note_flush(int fd, uint64_t offset, uint64_t bytes, unsigned flags)
+{
+    ck_assert_uint_lt(flushes_count, 16);
+    flushes[flushes_count].offset = offset;
+    flushes[flushes_count].bytes = bytes;
+    flushes[flushes_count++].flags = flags;
+    if (flushes_count == failing_flush)
+        return -EIO;
+    return file_layer_system.flush(fd, offset, bytes, flags);
+}
+
+/* Pieces go out once they are large enough, and only then is the one before waited for: there are
+ * never three. */
+START_TEST(test_file_flow_has_two_pieces_on_their_way)
+{
+    enum { PART = 48 << 10, PER_PIECE = (FILE_FLOW_BYTES + PART - 1) / PART };
+    struct file_layer noting = file_layer_system;
+    static uint8_t bytes[PART];
+    struct file_flow flow = {0};
+    int fd;
+    noting.flush = note_flush;
+    enter_folder();
+    file_layer = &noting;
+    ck_assert_int_eq(file_open("t", "f", O_RDWR | O_CREAT, 0600, &fd), 0);
+    for (uint64_t i = 0; i < 3 * PER_PIECE + 1; i++) {
+        uint64_t at = i * 2 * PART; /* with gaps */
+        ck_assert_int_eq(file_write_at("t", fd, bytes, PART, at), 0);
+        ck_assert_int_eq(file_flow("t", fd, &flow, at, PART), 0);
+    }
+    ck_assert_uint_eq(flushes_count, 5);
+    for (unsigned i = 0; i < 5; i++) {
+        static const unsigned pieces[] = {0, 1, 0, 2, 1};
+        bool begins = i == 0 || i % 2 == 1;
+        ck_assert_uint_eq(flushes[i].offset, (uint64_t)pieces[i] * PER_PIECE * 2 * PART);
+        ck_assert_uint_eq(flushes[i].bytes, (2 * PER_PIECE - 1) * (uint64_t)PART);
+        ck_assert_uint_eq(flushes[i].flags,
+                          begins ? SYNC_FILE_RANGE_WRITE : SYNC_FILE_RANGE_WAIT_BEFORE);
+    }
+    for (failing_flush = 6; failing_flush <= 7; failing_flush++) {
+        flow = (struct file_flow){.before_end = 1};
+        flushes_count = 5;
+        ck_assert_int_eq(file_flow("t", fd, &flow, 0, FILE_FLOW_BYTES), -EIO);
+    }
+    file_layer = &file_layer_system;
+    file_close(fd);
+    leave_folder();
+}
+END_TEST
+
 START_TEST(test_file_replace_leaves_whole_content_and_no_leftover)
 {
     char content[16];
@@ -181,6 +237,7 @@ END_TEST
 #endif
 
 UNIT_MAIN("file", test_file_short_and_interrupted_transfers_are_completed,
+          test_file_flow_has_two_pieces_on_their_way,
           test_file_replace_leaves_whole_content_and_no_leftover,
           test_datadir_second_lock_names_the_owner,
           test_datadir_lock_from_outside_makes_nothing_and_names_the_owner,
