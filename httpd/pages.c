@@ -85,6 +85,7 @@ char *pages_render_status(const struct survey_findings *findings, const struct c
     cJSON_AddStringToObject(object, "version", CONURE_VERSION);
     cJSON_AddBoolToObject(object, "raftd_up", findings->raftd_up);
     cJSON_AddBoolToObject(object, "storaged_up", findings->storaged_up);
+    cJSON_AddBoolToObject(object, "seeks", config->seeds_count > 0);
     if (findings->storaged_up)
         status_add_store(object, &findings->store);
     return json_finish(object);

@@ -203,7 +203,13 @@ void changes_join(struct changes *changes, const struct bus_route *route, const 
         return;
     }
     if (is_voter_as_told(membership, join) && membership->numbers[place] == identity->number) {
-        changes_end(changes, PROTO_STATUS_OK, "%s", ""); /* itself */
+        consensus_found(changes->options.consensus); /* itself */
+        changes_end(changes, PROTO_STATUS_OK, "%s", "");
+        return;
+    }
+    if (consensus_seeks(changes->options.consensus)) {
+        changes_end(changes, PROTO_STATUS_UNAVAILABLE,
+                    "this node is new and looks for a cluster through its seeds itself");
         return;
     }
     memcpy(invite.cluster_id, identity->cluster_id, sizeof(invite.cluster_id));

@@ -325,6 +325,17 @@ static bool is_pristine(const struct consensus *consensus)
            consensus->hard_state.cut_index == 0 && !log_has_commands(consensus->log);
 }
 
+bool consensus_seeks(const struct consensus *consensus)
+{
+    return consensus->options.config->seeds_count > 0 && !consensus->is_founder &&
+           is_pristine(consensus);
+}
+
+void consensus_found(struct consensus *consensus)
+{
+    consensus->is_founder = true;
+}
+
 /* Invited, and never heard of that cluster since (it may be gone: its only node was invited itself,
  * or lost its disk). Nothing was ever promised there. */
 static bool is_unclaimed(const struct consensus *consensus)

@@ -24,6 +24,7 @@ struct consensus {
     struct loop_timer tick_timer;
     uint64_t tick_ms; /* when the core was last told the time */
     bool members_changed;
+    bool is_founder;  /* consensus_found */
     bool is_deciding; /* an update is being taken apart: no other step may begin */
     uint64_t persisted_index, persisted_term; /* told meanwhile; 0: nothing */
     uint64_t

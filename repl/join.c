@@ -7,18 +7,20 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A server that may be asked to take the node in. */
+/* A server that said who it is. */
 struct candidate {
     const char *url;
-    char cluster_id[40]; /* "" while it is in none */
-    bool is_settled;     /* its cluster has other members or data: it cannot be given up any more */
-    double log_index;
+    char cluster_id[40];
+    bool is_self;    /* the joining node: it leads a cluster of its own perhaps */
+    bool is_settled; /* its cluster has other members or data: it cannot be given up any more */
+    bool is_shared;  /* it has other members */
+    bool seeks;      /* it looks for others itself */
 };
 
 struct candidates {
     struct candidate all[REPL_SERVERS_MAX];
     unsigned count;
-    const char *silent[REPL_SERVERS_MAX]; /* those that do not say who they are */
+    const char *silent[REPL_SERVERS_MAX]; /* those that do not say, or cannot now */
     unsigned silent_count;
 };
 
@@ -43,41 +45,46 @@ static cJSON *fetch(const struct invocation *invocation, const char *server, con
                                  client->answer.body.length);
 }
 
-static struct candidate candidate_of(const char *url, const cJSON *status,
-                                     const cJSON *configuration)
+/* False: a daemon of it is not there, or it is in no cluster and cannot take anybody in. One that
+ * was just invited has an id and no members yet. */
+static bool candidate_read(const cJSON *status, const cJSON *configuration,
+                           struct candidate *candidate)
 {
     const cJSON *servers = cJSON_GetObjectItemCaseSensitive(configuration, "servers");
-    struct candidate candidate = {.url = url, .log_index = number_of(status, "last_log_index")};
-    candidate.is_settled = cJSON_GetArraySize(servers) > 1 || number_of(status, "keys") > 0;
-    snprintf(candidate.cluster_id, sizeof(candidate.cluster_id), "%s",
-             members_text(status, "cluster_id"));
-    return candidate;
+    const char *id = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(status, "cluster_id"));
+    const cJSON *storaged_up = cJSON_GetObjectItemCaseSensitive(status, "storaged_up");
+    if (!id || !id[0] || cJSON_IsFalse(storaged_up) || !cJSON_IsArray(servers))
+        return false;
+    snprintf(candidate->cluster_id, sizeof(candidate->cluster_id), "%s", id);
+    candidate->is_shared = cJSON_GetArraySize(servers) != 1;
+    candidate->is_settled = candidate->is_shared || number_of(status, "keys") > 0;
+    candidate->seeks = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(status, "seeks"));
+    return true;
 }
 
-/* The joining node itself is no candidate: it leads a cluster of its own perhaps, and would say
- * that it is in it. */
 static void probe(const struct invocation *invocation, const char *server,
                   struct candidates *candidates)
 {
     cJSON *status = fetch(invocation, server, "/status");
-    bool is_self = status && word_is(&invocation->words[1], members_text(status, "node_id"));
-    cJSON *configuration = status && !is_self ? fetch(invocation, server, "/raft/config") : NULL;
-    if (status && !is_self)
-        candidates->all[candidates->count++] = candidate_of(server, status, configuration);
-    else if (!is_self)
+    cJSON *configuration = status ? fetch(invocation, server, "/raft/config") : NULL;
+    struct candidate candidate = {.url = server};
+    candidate.is_self = status && word_is(&invocation->words[1], members_text(status, "node_id"));
+    if (candidate_read(status, configuration, &candidate))
+        candidates->all[candidates->count++] = candidate;
+    else if (!candidate.is_self)
         candidates->silent[candidates->silent_count++] = server;
     cJSON_Delete(configuration);
     cJSON_Delete(status);
 }
 
-/* Clusters that cannot be given up first, then longer logs. Of new nodes that look for each other
- * all must choose the same one: where nothing else tells them apart, the least id. */
+/* All that look for each other must choose the same one: a cluster that cannot be given up any
+ * more; else a node that waits to be joined; else the least id. */
 static bool is_better(const struct candidate *a, const struct candidate *b)
 {
     if (a->is_settled != b->is_settled)
         return a->is_settled;
-    if (a->log_index < b->log_index || a->log_index > b->log_index)
-        return a->log_index > b->log_index;
+    if (a->seeks != b->seeks)
+        return !a->seeks;
     return strcmp(a->cluster_id, b->cluster_id) < 0;
 }
 
@@ -96,7 +103,7 @@ static void find_candidates(const struct invocation *invocation, struct candidat
 {
     const struct url_servers *all = &invocation->options->servers;
     const struct candidate *best;
-    uint64_t until_ms = clock_monotonic_ms() + REPL_PROBE_MS_MAX;
+    uint64_t until_ms = clock_monotonic_ms() + REPL_SILENT_MS_MAX;
     do {
         ret_candidates->count = ret_candidates->silent_count = 0;
         for (unsigned i = 0; i < all->count; i++)
@@ -109,19 +116,48 @@ static void find_candidates(const struct invocation *invocation, struct candidat
 
 /* The servers of the best candidate's cluster and no other, even if those have no time now: else
  * two clusters grow where one should. Nobody answered: all, for they may do so by then. */
-static void choose_servers(const struct candidates *candidates, struct url_servers *ret_servers)
+static void choose_servers(const struct candidates *candidates, const struct candidate *best,
+                           struct url_servers *ret_servers)
 {
-    const struct candidate *best = best_of(candidates);
     ret_servers->count = 0;
-    if (best)
+    if (best && !best->is_self)
         strcpy(ret_servers->urls[ret_servers->count++], best->url);
     for (unsigned i = 0; i < candidates->count; i++) {
         const struct candidate *each = &candidates->all[i];
-        if (each != best && !strcmp(each->cluster_id, best->cluster_id))
+        if (each != best && !each->is_self && !strcmp(each->cluster_id, best->cluster_id))
             strcpy(ret_servers->urls[ret_servers->count++], each->url);
     }
     for (unsigned i = 0; !best && i < candidates->silent_count; i++)
         strcpy(ret_servers->urls[ret_servers->count++], candidates->silent[i]);
+}
+
+static bool has_other_settled(const struct candidates *candidates, const struct candidate *best)
+{
+    for (unsigned i = 0; i < candidates->count; i++)
+        if (candidates->all[i].is_settled &&
+            strcmp(candidates->all[i].cluster_id, best->cluster_id))
+            return true;
+    return false;
+}
+
+/* The joining node is the one the others come to. Asked to take in itself, it knows that, and
+ * refuses nobody any more; until somebody has come, there may come one that is better. */
+static int found(const struct invocation *invocation, const struct candidates *candidates,
+                 const struct candidate *self)
+{
+    struct url_servers own = {.count = 1};
+    strcpy(own.urls[0], self->url);
+    if (has_other_settled(candidates, self))
+        return COMPLAIN(invocation, EXIT_CODE_FAILURE,
+                        "%.64s has a cluster, and so have others: two cannot be made one",
+                        invocation->words[1].bytes);
+    if (self->is_shared)
+        return members_change(invocation, "/join", &own);
+    int exit_code = members_post(invocation, "/join", &own);
+    if (exit_code)
+        return exit_code;
+    return COMPLAIN(invocation, EXIT_UNAVAILABLE, "%.64s waits for others to join it",
+                    invocation->words[1].bytes);
 }
 
 int command_join(const struct invocation *invocation)
@@ -129,12 +165,15 @@ int command_join(const struct invocation *invocation)
     static struct url_servers servers;
     struct candidates candidates;
     find_candidates(invocation, &candidates);
-    choose_servers(&candidates, &servers);
-    if (servers.count == 0)
-        return COMPLAIN(invocation, EXIT_CODE_USAGE,
-                        "want a server of the cluster to join: %s%s the node %.64s itself",
-                        invocation->options->servers.urls[0],
-                        invocation->options->servers.count > 1 ? " and the others are" : " is",
-                        invocation->words[1].bytes);
-    return members_change(invocation, "/join", &servers);
+    const struct candidate *best = best_of(&candidates);
+    choose_servers(&candidates, best, &servers);
+    if (servers.count > 0)
+        return members_change(invocation, "/join", &servers);
+    if (best && (candidates.count > 1 || candidates.silent_count > 0))
+        return found(invocation, &candidates, best);
+    return COMPLAIN(invocation, EXIT_CODE_USAGE,
+                    "want a server of the cluster to join: %s%s the node %.64s itself",
+                    invocation->options->servers.urls[0],
+                    invocation->options->servers.count > 1 ? " and the others are" : " is",
+                    invocation->words[1].bytes);
 }

@@ -88,8 +88,8 @@ int command_members(const struct invocation *invocation)
 
 static const char *const names[] = {"ID", "RaftAddr"};
 
-int members_change(const struct invocation *invocation, const char *path,
-                   const struct url_servers *servers)
+int members_post(const struct invocation *invocation, const char *path,
+                 const struct url_servers *servers)
 {
     struct client_request request = {.method = "POST",
                                      .path = path,
@@ -97,7 +97,6 @@ int members_change(const struct invocation *invocation, const char *path,
                                      .is_change = true,
                                      .servers = servers,
                                      .timeout_ms = REPL_CHANGE_TIMEOUT_MS};
-    struct buffer text = {0};
     cJSON *object = cJSON_CreateObject();
     for (unsigned i = 1; i < invocation->words_count; i++) {
         const struct word *word = &invocation->words[i];
@@ -113,6 +112,14 @@ int members_change(const struct invocation *invocation, const char *path,
     int exit_code = ask(invocation, &request);
     cJSON_free(body);
     cJSON_Delete(object);
+    return exit_code;
+}
+
+int members_change(const struct invocation *invocation, const char *path,
+                   const struct url_servers *servers)
+{
+    struct buffer text = {0};
+    int exit_code = members_post(invocation, path, servers);
     if (exit_code)
         return exit_code;
     display_append_text(&text, invocation->options->json ? "{\"ok\":true}\n" : "OK\n");

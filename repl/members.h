@@ -11,7 +11,9 @@ int command_remove(const struct invocation *invocation);
 int command_transfer(const struct invocation *invocation);
 
 /* POSTs the command's operands under their names to one of `servers` (NULL: the options'). An exit
- * code, said why. */
+ * code, said why. The second says OK, too. */
+int members_post(const struct invocation *invocation, const char *path,
+                 const struct url_servers *servers);
 int members_change(const struct invocation *invocation, const char *path,
                    const struct url_servers *servers);
 

@@ -3,13 +3,16 @@
 
 #include "limits.h"
 
-#define REPL_SERVERS_MAX 16u   /* as many seeds as a node takes; more: refused */
+#define REPL_SERVERS_MAX (LIMIT_SEEDS_MAX + 1u) /* a node's seeds and itself; more: refused */
 #define REPL_WORDS_MAX 64u     /* a command has a handful; more: the line is refused */
 #define REPL_REDIRECTS_MAX 5u  /* to the leader is one, an election may add some; then given up */
 #define REPL_TIMEOUT_MS 10000u /* --timeout's default: twice what a node takes for a write */
 /* The same for a change of members or leader, for which a node takes up to LIMIT_MEMBERS_MS_MAX. */
 #define REPL_CHANGE_TIMEOUT_MS 75000u
-#define REPL_PROBE_MS_MAX 3000u /* who is this? So long a silent server is waited for too */
+#define REPL_PROBE_MS_MAX 3000u /* who is this? */
+/* So long new nodes wait for a seed that does not say who it is, before they make a cluster without
+ * it: it may have one already, and the two could not be made one. */
+#define REPL_SILENT_MS_MAX 10000u
 #define REPL_TIMEOUT_MS_MAX 3600000u
 #define REPL_COMPLETE_MS_MAX 1000u /* Tab: nobody waits longer for that */
 #define REPL_CONNECT_MS_MAX 3000u  /* a silent host must leave time for the next server */

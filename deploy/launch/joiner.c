@@ -86,11 +86,14 @@ static char *join_texts(const char *first, const char *between, const char *seco
     return text;
 }
 
-static char *list_seeds(const struct config *config)
+/* The seeds and the node itself, which may be the one that the others are to join. */
+static char *list_servers(const struct config *config)
 {
-    char *list = memory_copy_string(config->seeds[0]);
-    for (uint32_t i = 1; i < config->seeds_count; i++) {
-        char *longer = join_texts(list, ",", config->seeds[i]);
+    char address[LIMIT_ADDRESS_BYTES_MAX + 8];
+    config_address_format(&config->http_advertise_address, address, sizeof(address));
+    char *list = join_texts("http:/", "/", address);
+    for (uint32_t i = config->seeds_count; i-- > 0;) {
+        char *longer = join_texts(config->seeds[i], ",", list);
         free(list);
         list = longer;
     }
@@ -110,7 +113,7 @@ int joiner_open(struct joiner *joiner, struct loop *loop, struct output *output,
     config_address_format(&config->raft_advertise_address, joiner->address,
                           sizeof(joiner->address));
     joiner->path = join_texts(program_directory, "/", JOINER_PROGRAM);
-    joiner->servers = list_seeds(config);
+    joiner->servers = list_servers(config);
     const char *const argv[] = {
         JOINER_PROGRAM,  "--server", joiner->servers, "join", config->node_id,
         joiner->address, NULL};

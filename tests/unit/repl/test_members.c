@@ -14,7 +14,7 @@
 
 /* ---- a server ---- */
 
-#define REQUESTS_MAX 64u
+#define REQUESTS_MAX 256u
 
 struct row {
     const char *request; /* how it begins */
@@ -115,7 +115,7 @@ static int run(const char *line, const char *first, const char *second)
 {
     struct options options = options_default();
     struct error error = {""};
-    char servers[256], path[] = "/tmp/conure-test-members-XXXXXX";
+    char servers[512], path[] = "/tmp/conure-test-members-XXXXXX";
     int fd = mkstemp(path), out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO);
     snprintf(servers, sizeof(servers), "%s%s%s", first, second ? "," : "", second ? second : "");
     ck_assert_int_eq(url_parse_servers(servers, &options.servers, &error), 0);
@@ -174,9 +174,11 @@ END_TEST
 
 START_TEST(test_changes_send_their_operands)
 {
-    static const struct row rows[] = {{"POST /", "200 OK", "OK\n"},
-                                      {"GET /status ", "200 OK", "{\"node_id\":\"node1\"}"},
-                                      {NULL}};
+    static const struct row rows[] = {
+        {"POST /", "200 OK", "OK\n"},
+        {"GET /status ", "200 OK", "{\"node_id\":\"node1\",\"cluster_id\":\"c\",\"keys\":1}"},
+        {"GET /raft/config ", "200 OK", "{\"servers\":[{}]}"},
+        {NULL}};
     static const struct {
         const char *line, *begin, *body;
     } cases[] = {
@@ -273,11 +275,47 @@ END_TEST
 
 /* ---- join ---- */
 
-static const struct row at_self[] = {{"GET /status ", "200 OK", "{\"node_id\":\"node2\"}"},
-                                     {"POST /join ", "200 OK", "OK\n"},
-                                     {NULL}};
+/* What a node says of itself: of which cluster it is, and what is in that. */
+static const struct row at_self[] = {
+    {"GET /status ", "200 OK",
+     "{\"node_id\":\"node2\",\"cluster_id\":\"s\",\"storaged_up\":true,\"keys\":0,\"seeks\":true}"},
+    {"GET /raft/config ", "200 OK", "{\"servers\":[{}]}"},
+    {"POST /join ", "200 OK", "OK\n"},
+    {NULL}};
 static const struct row at_other[] = {
-    {"GET /status ", "200 OK", "{\"node_id\":\"node1\",\"keys\":1}"},
+    {"GET /status ", "200 OK",
+     "{\"node_id\":\"node1\",\"cluster_id\":\"o\",\"storaged_up\":true,\"keys\":1}"},
+    {"GET /raft/config ", "200 OK", "{\"servers\":[{}]}"},
+    {"POST /join ", "200 OK", "OK\n"},
+    {NULL}};
+static const struct row at_member[] = {
+    {"GET /status ", "200 OK",
+     "{\"node_id\":\"node1\",\"cluster_id\":\"m\",\"storaged_up\":true,\"keys\":0}"},
+    {"GET /raft/config ", "200 OK", "{\"servers\":[{},{}]}"},
+    {"POST /join ", "503 Service Unavailable", ""},
+    {NULL}};
+static const struct row at_invited[] = {
+    {"GET /status ", "200 OK",
+     "{\"node_id\":\"node5\",\"cluster_id\":\"m\",\"storaged_up\":true,\"keys\":0}"},
+    {"GET /raft/config ", "200 OK", "{\"servers\":[]}"},
+    {"POST /join ", "503 Service Unavailable", ""},
+    {NULL}};
+static const struct row at_waiting[] = {
+    {"GET /status ", "200 OK",
+     "{\"node_id\":\"node6\",\"cluster_id\":\"z\",\"storaged_up\":true,\"keys\":0}"},
+    {"GET /raft/config ", "200 OK", "{\"servers\":[{}]}"},
+    {"POST /join ", "200 OK", "OK\n"},
+    {NULL}};
+static const struct row at_new_a[] = {
+    {"GET /status ", "200 OK",
+     "{\"node_id\":\"node3\",\"cluster_id\":\"a\",\"storaged_up\":true,\"keys\":0,\"seeks\":true}"},
+    {"GET /raft/config ", "200 OK", "{\"servers\":[{}]}"},
+    {"POST /join ", "200 OK", "OK\n"},
+    {NULL}};
+static const struct row at_new_b[] = {
+    {"GET /status ", "200 OK",
+     "{\"node_id\":\"node4\",\"cluster_id\":\"b\",\"storaged_up\":true,\"keys\":0,\"seeks\":true}"},
+    {"GET /raft/config ", "200 OK", "{\"servers\":[{}]}"},
     {"POST /join ", "200 OK", "OK\n"},
     {NULL}};
 
@@ -324,73 +362,93 @@ START_TEST(test_join_goes_past_servers_that_do_not_answer)
 }
 END_TEST
 
-/* The cluster that is there has no time now. The new node beside it is not asked: the two would be
- * a second cluster, for ever. */
-START_TEST(test_join_asks_no_other_cluster_than_the_best)
+/* Which of two servers is asked, whatever their order; the other is not, even if that one has no
+ * time: the two nodes would be a second cluster, for ever. */
+START_TEST(test_join_asks_the_better_one_and_no_other)
 {
-    static const struct row at_member[] = {
-        {"GET /status ", "200 OK",
-         "{\"node_id\":\"node1\",\"cluster_id\":\"b\",\"last_log_index\":4}"},
-        {"GET /raft/config ", "200 OK", "{\"servers\":[{},{}]}"},
-        {"POST /join ", "503 Service Unavailable", ""},
-        {NULL}};
-    static const struct row at_new[] = {
-        {"GET /status ", "200 OK",
-         "{\"node_id\":\"node4\",\"cluster_id\":\"a\",\"last_log_index\":9}"},
+    static const struct {
+        const struct row *asked, *other;
+    } cases[] = {
+        {at_member, at_new_a},    {at_member, at_waiting}, {at_other, at_new_a},
+        {at_invited, at_waiting}, {at_waiting, at_new_a},  {at_new_a, at_new_b},
+    };
+    for (unsigned i = 0; i < 2 * sizeof(cases) / sizeof(*cases); i++) {
+        struct server asked = {.rows = cases[i / 2].asked}, other = {.rows = cases[i / 2].other};
+        server_open(&asked);
+        server_open(&other);
+        (void)run("join node9 h:1", i % 2 ? asked.url : other.url, i % 2 ? other.url : asked.url);
+        server_close(&asked);
+        server_close(&other);
+        ck_assert_msg(server_count(&asked, "POST /join ") == 1, "case %u", i / 2);
+        ck_assert_msg(server_count(&other, "POST /join ") == 0, "case %u", i / 2);
+    }
+}
+END_TEST
+
+/* Of new nodes one is the one that the others come to. It tells itself, and goes on looking. */
+START_TEST(test_join_of_the_node_that_others_come_to_waits_for_them)
+{
+    struct server a = {.rows = at_new_a}, b = {.rows = at_new_b};
+    server_open(&a);
+    server_open(&b);
+    ck_assert_int_eq(run("join node3 h:1", a.url, b.url), 5);
+    ck_assert_ptr_nonnull(strstr(output, "node3 waits for others to join it"));
+    ck_assert_ptr_null(strstr(output, "OK\n"));
+    server_close(&a);
+    server_close(&b);
+    ck_assert_uint_eq(server_count(&a, "POST /join "), 1);
+    ck_assert_uint_eq(server_count(&b, "POST /join "), 0);
+}
+END_TEST
+
+/* Both have data. */
+START_TEST(test_join_of_two_clusters_is_refused_with_the_reason)
+{
+    static const struct row with_data[] = {
+        {"GET /status ", "200 OK", "{\"node_id\":\"node7\",\"cluster_id\":\"a\",\"keys\":1}"},
         {"GET /raft/config ", "200 OK", "{\"servers\":[{}]}"},
-        {"POST /join ", "200 OK", "OK\n"},
         {NULL}};
-    for (unsigned i = 0; i < 2; i++) {
-        struct server member = {.rows = at_member}, new = {.rows = at_new};
-        server_open(&member);
-        server_open(&new);
-        ck_assert_int_eq(run("join node3 h:1", i ? member.url : new.url, i ? new.url : member.url),
-                         5);
-        server_close(&member);
-        server_close(&new);
-        ck_assert_uint_eq(server_count(&member, "POST /join "), 1);
-        ck_assert_uint_eq(server_count(&new, "POST /join "), 0);
-    }
+    struct server self = {.rows = with_data}, other = {.rows = at_other};
+    server_open(&self);
+    server_open(&other);
+    ck_assert_int_eq(run("join node7 h:1", self.url, other.url), 1);
+    ck_assert_ptr_nonnull(strstr(output, "two cannot be made one"));
+    server_close(&self);
+    server_close(&other);
+    ck_assert_uint_eq(server_count(&other, "POST"), 0);
 }
 END_TEST
 
-/* Nothing but their ids tells two new nodes apart: the least is asked, whatever the order. */
-START_TEST(test_join_of_new_nodes_asks_the_least_id)
-{
-    static const struct row at_a[] = {
-        {"GET /status ", "200 OK", "{\"node_id\":\"node1\",\"cluster_id\":\"a\"}"},
-        {"POST /join ", "200 OK", "OK\n"},
-        {NULL}};
-    static const struct row at_b[] = {
-        {"GET /status ", "200 OK", "{\"node_id\":\"node2\",\"cluster_id\":\"b\"}"},
-        {"POST /join ", "200 OK", "OK\n"},
-        {NULL}};
-    for (unsigned i = 0; i < 2; i++) {
-        struct server a = {.rows = at_a}, b = {.rows = at_b};
-        server_open(&a);
-        server_open(&b);
-        ck_assert_int_eq(run("join node3 h:1", i ? a.url : b.url, i ? b.url : a.url), 0);
-        server_close(&a);
-        server_close(&b);
-        ck_assert_uint_eq(server_count(&a, "POST /join "), 1);
-        ck_assert_uint_eq(server_count(&b, "POST /join "), 0);
-    }
-}
-END_TEST
-
-/* A new node is not asked before who is silent had time to say what there is already. */
+/* A new node is not asked before who is silent had time to say what there is already; nor is one
+ * whose daemons are not all there taken for new. */
 START_TEST(test_join_of_a_new_node_waits_for_the_silent)
 {
-    static const struct row at_new[] = {
-        {"GET /status ", "200 OK", "{\"node_id\":\"node1\",\"cluster_id\":\"a\"}"},
-        {"POST /join ", "200 OK", "OK\n"},
+    static const struct row without_raftd[] = {
+        {"GET /status ", "200 OK",
+         "{\"node_id\":\"node1\",\"cluster_id\":\"\",\"raftd_up\":false}"},
+        {"GET /raft/config ", "503 Service Unavailable", ""},
         {NULL}};
-    struct server new = {.rows = at_new};
+    static const struct row without_storaged[] = {
+        {"GET /status ", "200 OK",
+         "{\"node_id\":\"node1\",\"cluster_id\":\"0\",\"storaged_up\":false}"},
+        {"GET /raft/config ", "200 OK", "{\"servers\":[{}]}"},
+        {NULL}};
+    struct server new = {.rows = at_new_a}, silent[] = {{.rows = no_rows},
+                                                        {.rows = without_raftd},
+                                                        {.rows = without_storaged}};
+    char urls[256];
     server_open(&new);
-    ck_assert_int_eq(run("join node2 h:1", "http://127.0.0.1:1", new.url), 0);
+    for (unsigned i = 0; i < 3; i++)
+        server_open(&silent[i]);
+    snprintf(urls, sizeof(urls), "%s,%s,%s", silent[0].url, silent[1].url, silent[2].url);
+    ck_assert_int_eq(run("join node9 h:1", urls, new.url), 0);
     server_close(&new);
-    ck_assert_uint_ge(server_count(&new, "GET /status"), 3);
+    ck_assert_uint_ge(server_count(&new, "GET /status"), 10);
     ck_assert_uint_eq(server_count(&new, "POST /join "), 1);
+    for (unsigned i = 0; i < 3; i++) {
+        server_close(&silent[i]);
+        ck_assert_uint_eq(server_count(&silent[i], "POST /join "), 0);
+    }
 }
 END_TEST
 
@@ -401,5 +459,7 @@ UNIT_MAIN("members", test_members_are_shown_as_a_table_or_as_json,
           test_join_asks_another_node_than_the_one_that_joins,
           test_join_of_nobody_but_itself_is_a_usage_error,
           test_join_goes_past_servers_that_do_not_answer,
-          test_join_asks_no_other_cluster_than_the_best, test_join_of_new_nodes_asks_the_least_id,
+          test_join_asks_the_better_one_and_no_other,
+          test_join_of_the_node_that_others_come_to_waits_for_them,
+          test_join_of_two_clusters_is_refused_with_the_reason,
           test_join_of_a_new_node_waits_for_the_silent)
