@@ -76,8 +76,9 @@ const char *follower_find_leader(const struct request *request)
 {
     const struct httpd *httpd = request->httpd;
     bool is_known = loop_now_ms(httpd->loop) < httpd->leader_known_until_ms;
-    return httpd->proxy && is_known && !request->findings.was_forwarded ? httpd->leader.http_url
-                                                                        : NULL;
+    return httpd->proxy && !httpd->draining && is_known && !request->findings.was_forwarded
+               ? httpd->leader.http_url
+               : NULL;
 }
 
 void follower_forget_leader(struct httpd *httpd)

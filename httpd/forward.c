@@ -21,7 +21,8 @@
 struct upload {
     struct buffer bytes; /* not yet taken by libcurl from bytes_at on */
     size_t bytes_at;
-    uint64_t left;     /* to come from the client */
+    uint64_t left; /* to come from the client */
+    uint64_t piece_bytes;
     bool is_used;      /* there is one */
     bool leader_waits; /* libcurl would take more */
 };
@@ -41,6 +42,7 @@ struct forward {
     bool has_body, is_passed_on; /* the answer */
     bool is_paused;              /* libcurl holds bytes that there was no room for */
     bool is_broken;
+    uint64_t piece_ms; /* when its client had taken, or given, HTTPD_FORWARD_HELD_BYTES more */
     char reason[CURL_ERROR_SIZE];
 };
 
@@ -54,6 +56,7 @@ static void forward_hang_up(struct forward *forward)
     (void)curl_multi_remove_handle(forward->forwards->multi, forward->curl);
     curl_easy_cleanup(forward->curl);
     forward->curl = NULL;
+    forward->forwards->open_count--;
 }
 
 /* Also the end of its response: the client may be gone. */
@@ -89,12 +92,19 @@ static bool upload_is_open(const struct upload *upload)
     return upload->left > 0 || upload->bytes_at < upload->bytes.length;
 }
 
+/* Some wait for a connection. */
+static bool forwards_are_crowded(const struct forwards *forwards)
+{
+    return forwards->open_count > HTTPD_FORWARD_CONNECTIONS_MAX;
+}
+
 /* There is no answer to pass back. */
 static void forward_fail(struct forward *forward, const char *why)
 {
     static const struct leader_hint nobody;
     struct problem problem;
-    follower_forget_leader(forward->forwards->httpd);
+    if (forward->sendings > 0 || !forwards_are_crowded(forward->forwards))
+        follower_forget_leader(forward->forwards->httpd);
     if (forward->sendings == 0 || upload_is_open(&forward->upload)) {
         problem_set(&problem, MHD_HTTP_SERVICE_UNAVAILABLE,
                     "the leader %s: %.120s; nothing was done",
@@ -124,12 +134,49 @@ static void forward_break(struct forward *forward, const char *why)
     }
     forward->is_broken = true;
     forward_hang_up(forward);
+    buffer_free(&forward->out.text);
+    forward->out.text_at = 0;
     stream_wake(&forward->out);
 }
 
 static void forward_on_timer(void *context)
 {
-    forward_break(context, "it took too long");
+    struct forward *forward = context;
+    bool waited = forward->sendings == 0 && forwards_are_crowded(forward->forwards);
+    forward_break(forward, waited ? "no connection to it was free in time" : "it took too long");
+}
+
+/* ---- room for others ---- */
+
+static bool waits_for_client(const struct forward *forward)
+{
+    return forward->is_passed_on ? forward->out.text.length > 0 : forward->upload.left > 0;
+}
+
+static struct forward *find_slowest(struct forwards *forwards)
+{
+    struct forward *forward, *slowest = NULL;
+    TAILQ_FOREACH(forward, &forwards->all, link)
+    {
+        if (forward->curl && waits_for_client(forward) &&
+            (!slowest || forward->piece_ms < slowest->piece_ms))
+            slowest = forward;
+    }
+    return slowest;
+}
+
+/* While some wait for a connection to the leader, nobody may hold one at his leisure. */
+static void forwards_make_room(void *context)
+{
+    struct forwards *forwards = context;
+    struct loop *loop = forwards->httpd->loop;
+    struct forward *slowest;
+    while (forwards_are_crowded(forwards) && (slowest = find_slowest(forwards)) &&
+           slowest->piece_ms + HTTPD_FORWARD_SLOW_MS_MIN <= loop_now_ms(loop))
+        forward_break(slowest, "its client was too slow while others waited");
+    if (forwards_are_crowded(forwards))
+        loop_timer_set(loop, &forwards->room_timer, loop_now_ms(loop) + HTTPD_FORWARD_LOOK_MS,
+                       forwards_make_room, forwards);
 }
 
 /* ---- the answer ---- */
@@ -175,7 +222,7 @@ static void forward_answer_whole(struct forward *forward)
     if (forward_status(forward) == MHD_HTTP_SERVICE_UNAVAILABLE)
         follower_forget_leader(forward->forwards->httpd);
     struct MHD_Response *answer = forward->request->method == METHOD_HEAD
-                                      ? reply_head(length > 0 ? (uint64_t)length : 0)
+                                      ? reply_head(length)
                                       : reply_passed(&forward->out.text);
     forward_add_fields(forward, answer);
     forward_answer(forward, forward_status(forward), answer);
@@ -196,6 +243,7 @@ static void forward_expect_more(struct forward *forward)
 static enum stream_outcome forward_render(struct stream *out)
 {
     struct forward *forward = (struct forward *)out;
+    forward->piece_ms = loop_now_ms(out->httpd->loop);
     if (forward->is_paused) {
         forward->is_paused = false;
         forward_expect_more(forward);
@@ -230,10 +278,11 @@ void forward_on_done(CURL *curl, CURLcode code)
 {
     struct forward *forward = NULL;
     (void)curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&forward);
+    bool would_resend = forward->sendings > 1 || code == CURLE_SEND_FAIL_REWIND;
     if (code || !forward_status(forward)) {
-        forward_break(forward, forward->sendings > 1 && forward->is_write ? "the connection ended"
-                               : forward->reason[0]                       ? forward->reason
-                                                    : curl_easy_strerror(code));
+        forward_break(forward, would_resend && forward->is_write ? "the connection ended"
+                               : forward->reason[0]              ? forward->reason
+                                                                 : curl_easy_strerror(code));
     } else if (forward->is_passed_on) {
         forward_hang_up(forward);
         stream_wake(&forward->out);
@@ -258,6 +307,10 @@ static bool forward_begin_body(struct forward *forward)
     int64_t length = forward_length(forward);
     bool is_short = length >= 0 && length <= HTTPD_FORWARD_HELD_BYTES;
     forward->has_body = true;
+    if (!forward_status(forward)) {
+        strcpy(forward->reason, "its answer makes no sense");
+        return false;
+    }
     if (!request_reserve(forward->request, is_short ? (size_t)length : HTTPD_FORWARD_HELD_BYTES)) {
         strcpy(forward->reason, "too many bytes of requests are in flight");
         return false;
@@ -266,7 +319,7 @@ static bool forward_begin_body(struct forward *forward)
         strcpy(forward->reason, "it answered before the end of the request");
         return false;
     }
-    if (!is_short && forward_status(forward))
+    if (!is_short)
         forward_pass_on(forward);
     return true;
 }
@@ -299,6 +352,11 @@ size_t forward_take_body(struct forward *forward, const char *bytes, size_t leng
     length = length < room ? length : room;
     buffer_append(&upload->bytes, bytes, length);
     upload->left -= length;
+    upload->piece_bytes += length;
+    if (upload->piece_bytes >= HTTPD_FORWARD_HELD_BYTES) {
+        upload->piece_bytes = 0;
+        forward->piece_ms = loop_now_ms(forward->forwards->httpd->loop);
+    }
     if (length > 0 && upload->leader_waits) {
         upload->leader_waits = false;
         forward_expect_more(forward);
@@ -403,15 +461,21 @@ static bool forward_set_request(struct forward *forward, const char *leader_url)
 static bool forward_begin(struct forward *forward, const char *leader_url)
 {
     forward->curl = curl_easy_init();
-    return forward->curl && forward_set_headers(forward) && forward_set_connection(forward) &&
-           forward_set_request(forward, leader_url) &&
-           !curl_multi_add_handle(forward->forwards->multi, forward->curl);
+    if (!forward->curl)
+        return false;
+    forward->forwards->open_count++;
+    if (!forward_set_headers(forward) || !forward_set_connection(forward) ||
+        !forward_set_request(forward, leader_url) ||
+        curl_multi_add_handle(forward->forwards->multi, forward->curl))
+        return false;
+    forwards_make_room(forward->forwards);
+    return true;
 }
 
 static struct forward *forward_new(struct forwards *forwards, struct request *request,
                                    uint64_t wait_ms)
 {
-    if (forwards->count == HTTPD_FORWARDS_MAX)
+    if (forwards->open_count == HTTPD_FORWARDS_MAX)
         return NULL;
     struct forward *forward = memory_new_zeroed(1, sizeof(*forward));
     forward->forwards = forwards;
@@ -420,6 +484,7 @@ static struct forward *forward_new(struct forwards *forwards, struct request *re
     TAILQ_INSERT_TAIL(&forwards->all, forward, link);
     forwards->count++;
     request_take_slot(request, &forward->request);
+    forward->piece_ms = loop_now_ms(forwards->httpd->loop);
     forward_set_timer(forward, forward->wait_ms);
     return forward;
 }

@@ -9,11 +9,15 @@
  * as fast as the leader takes it. An answer that comes before the body's end waits for that; if
  * there is none, nothing was done.
  *
+ * While more are on their way than there are connections to the leader, the one whose client is
+ * slowest is cut (503, or the end of an answer that has begun).
+ *
  * An answer of up to HTTPD_FORWARD_HELD_BYTES waits until it is whole. Of a longer one no more than
  * that is ever held: the leader is read from as fast as the client takes it. If it breaks then, the
  * client's connection ends before the body does. */
 #pragma once
 
+#include "loop.h"
 #include "request.h"
 
 #include <curl/curl.h>
@@ -27,6 +31,8 @@ struct forwards {
     CURLM *multi; /* the owner's */
     struct forward_list all;
     unsigned count;
+    unsigned open_count; /* of those that have, or wait for, a connection to the leader */
+    struct loop_timer room_timer;
 };
 
 void forwards_init(struct forwards *forwards, struct httpd *httpd);

@@ -92,6 +92,10 @@
  * rest, or takes nothing, for so long: cut, or unknown. */
 #define HTTPD_FORWARD_HELD_BYTES (64u << 10)
 #define HTTPD_FORWARD_SILENCE_MS_MAX 15000u
+/* While some wait for a connection, a client that takes so long over that is cut; looked at so
+ * often. */
+#define HTTPD_FORWARD_SLOW_MS_MIN 2000u
+#define HTTPD_FORWARD_LOOK_MS 100u
 /* So long a leader that was named is the one a body is passed on to before raftd was asked. */
 #define HTTPD_LEADER_KNOWN_MS 5000u
 #define HTTPD_FORWARDED_HEADER "X-Conure-Forwarded-By"

@@ -162,6 +162,7 @@ void proxy_free(struct proxy *proxy)
     if (proxy->multi)
         (void)curl_multi_cleanup(proxy->multi); /* may still call proxy_set_socket */
     loop_timer_cancel(proxy_loop(proxy), &proxy->timer);
+    loop_timer_cancel(proxy_loop(proxy), &proxy->forwards.room_timer);
     free(proxy);
     curl_global_cleanup();
 }

@@ -101,6 +101,13 @@ struct MHD_Response *reply_transaction(struct buffer *json, uint64_t revision)
     return response;
 }
 
+/* libmicrohttpd 0.9.75 ends a chunked answer to HEAD with an empty chunk, which the client would
+ * take for the beginning of the next answer. */
+static void reply_end_with_head(struct MHD_Response *response)
+{
+    (void)MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+}
+
 struct MHD_Response *reply_stream(const struct reply_stream *stream)
 {
     struct MHD_Response *response = MHD_create_response_from_callback(
@@ -111,10 +118,8 @@ struct MHD_Response *reply_stream(const struct reply_stream *stream)
     reply_header(response, "X-Content-Type-Options", "nosniff");
     if (stream->has_applied_index)
         reply_header_number(response, HEADER_APPLIED_INDEX, stream->applied_index);
-    /* libmicrohttpd 0.9.75 ends a chunked answer to HEAD with an empty chunk, which the client
-     * would take for the beginning of the next answer. */
     if (stream->is_head)
-        (void)MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+        reply_end_with_head(response);
     return response;
 }
 
@@ -147,13 +152,11 @@ static ssize_t read_nothing(void *context, uint64_t at, char *into, size_t into_
     return MHD_CONTENT_READER_END_WITH_ERROR; /* not reached: HEAD sends no body */
 }
 
-struct MHD_Response *reply_head(uint64_t body_bytes)
+struct MHD_Response *reply_head(int64_t body_bytes)
 {
-    struct MHD_Response *response =
-        MHD_create_response_from_callback(body_bytes, 1024, read_nothing, NULL, NULL);
-    if (!response)
-        abort();
-    reply_header(response, "X-Content-Type-Options", "nosniff");
+    struct MHD_Response *response = reply_passed_on(body_bytes, read_nothing, NULL, NULL);
+    if (body_bytes < 0)
+        reply_end_with_head(response);
     return response;
 }
 

@@ -41,8 +41,8 @@ struct MHD_Response *reply_passed(struct buffer *body);
 /* The same while it comes: `length` bytes, or -1 for as many as there are until the end. */
 struct MHD_Response *reply_passed_on(int64_t length, MHD_ContentReaderCallback read,
                                      MHD_ContentReaderFreeCallback end, void *context);
-/* The same for HEAD: as long as the body would be. */
-struct MHD_Response *reply_head(uint64_t body_bytes);
+/* The same for HEAD: as long as the body would be; -1: not known, and the connection ends. */
+struct MHD_Response *reply_head(int64_t body_bytes);
 struct MHD_Response *reply_problem(const struct problem *problem);
 
 /* The problem that a PROTO_STATUS is, other than OK and NOT_LEADER (follower.h). `hint` may be

@@ -281,43 +281,6 @@ START_TEST(test_scan_is_cut_clearly_when_storaged_dies)
 }
 END_TEST
 
-/* More than a node would keep of a request. Bodies and answers are passed on while they come. */
-START_TEST(test_scan_through_a_follower_is_passed_on)
-{
-    static struct cluster cluster;
-    const struct fill fill = {.count = 40, .value_bytes = 1000000};
-    cluster_new(&cluster, &(struct cluster_options){.count = 2});
-    node_configure(&cluster.nodes[1], "follower_mode: proxy\n");
-    cluster_start(&cluster);
-    fill_put(&cluster, &fill);
-    pid_t httpd = node_daemon_pid(&cluster.nodes[1], "httpd");
-    unsigned before_kib = usage_kib(httpd, "VmRSS"), held_kib = 8u << 10;
-    usage_forget_peak(httpd);
-    char *value = memset(malloc(fill.value_bytes), 'x', fill.value_bytes);
-    for (unsigned i = 0; i < 10; i++)
-        CLUSTER_CHECK(&cluster, session_ask(&cluster.session, 1, "PUT", "/kv/fill-own", value,
-                                            fill.value_bytes, NULL)
-                                        .status == 200);
-    free(value);
-    struct session others;
-    session_open(&others, cluster.nodes, &cluster.count, 30000);
-    struct answer own = session_ask(&others, 0, "GET", "/kv?prefix=fill-", NULL, 0, NULL);
-    struct answer passed =
-        session_ask(&cluster.session, 1, "GET", "/kv?prefix=fill-", NULL, 0, NULL);
-    CLUSTER_CHECK(&cluster, own.status == 200 && passed.status == 200);
-    CLUSTER_CHECK(&cluster, own.body_bytes > (size_t)fill.count * fill.value_bytes);
-    ck_assert_uint_eq(passed.body_bytes, own.body_bytes);
-    ck_assert(!memcmp(passed.body, own.body, own.body_bytes));
-#ifdef __SANITIZE_ADDRESS__
-    held_kib = 1u << 20; /* it keeps what is freed for a while */
-#endif
-    ck_assert_uint_lt(usage_kib(httpd, "VmHWM"), before_kib + held_kib);
-    session_close(&others);
-    cluster_check_logs(&cluster);
-    cluster_free(&cluster);
-}
-END_TEST
-
 /* ---- all keys, while many write ---- */
 
 #define QUIET_MS 5000u
@@ -398,5 +361,4 @@ END_TEST
 UNIT_MAIN_WITHIN(240, "scan", test_scan_has_every_key_at_once_and_page_by_page,
                  test_scan_is_of_one_moment_while_others_write,
                  test_scan_of_all_keys_delays_no_write, test_scan_slow_readers_hold_up_nobody,
-                 test_scan_is_cut_clearly_when_storaged_dies,
-                 test_scan_through_a_follower_is_passed_on)
+                 test_scan_is_cut_clearly_when_storaged_dies)
