@@ -44,7 +44,8 @@ int file_sync(const char *point, int fd);
 /* What was written ahead of a sync, in ascending order, goes to the disk in pieces of at least
  * FILE_FLOW_BYTES, at most two at once: a sync of another file on that disk waits for those, not
  * for all. To be called behind each write; zeroed at first. It makes nothing durable. An error is
- * that of a failed sync: the sync may not tell of it again. */
+ * that of a failed sync: the sync may not tell of it again, and what was written is lost or must be
+ * written again. */
 #define FILE_FLOW_BYTES (128u << 10)
 struct file_flow {
     uint64_t begin, end, bytes;        /* the piece that grows */

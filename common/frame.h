@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define FRAME_MAGIC 0x46524e43u
-#define FRAME_VERSION 2u
+#define FRAME_VERSION 3u
 #define FRAME_HEADER_BYTES 32u
 
 /* Numbers the bus itself needs; proto/messages.def repeats them and checks that they agree. */

@@ -2,7 +2,7 @@
  * nothing has come back: it cannot know whether the request was read. It tells of each sending just
  * before (CURLOPT_PREREQFUNCTION): the second one of a write is stopped there. The same call
  * decides, if there is no answer, between "nothing was sent" and "outcome unknown". */
-#include "forward.h"
+#include "forward_private.h"
 
 #include "follower.h"
 #include "limits.h"
@@ -10,41 +10,11 @@
 #include "proxy.h"
 #include "reply.h"
 #include "routes.h"
-#include "stream.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-/* A body that is passed on while it comes. */
-struct upload {
-    struct buffer bytes; /* not yet taken by libcurl from bytes_at on */
-    size_t bytes_at;
-    uint64_t left; /* to come from the client */
-    uint64_t piece_bytes;
-    bool is_used;      /* there is one */
-    bool leader_waits; /* libcurl would take more */
-};
-
-struct forward {
-    struct stream out;       /* first: the answer; its text is what the client has not taken yet */
-    struct request *request; /* until the answer begins: it is the request's slot */
-    struct forwards *forwards;
-    TAILQ_ENTRY(forward) link;
-    CURL *curl; /* NULL: nothing more comes from the leader */
-    struct curl_slist *headers;
-    struct loop_timer timer; /* at first for the answer's beginning, then for its next bytes */
-    uint64_t wait_ms;        /* for the answer, once the leader has the request */
-    unsigned sendings;
-    bool is_write;
-    struct upload upload;
-    bool has_body, is_passed_on; /* the answer */
-    bool is_paused;              /* libcurl holds bytes that there was no room for */
-    bool is_broken;
-    uint64_t piece_ms; /* when its client had taken, or given, HTTPD_FORWARD_HELD_BYTES more */
-    char reason[CURL_ERROR_SIZE];
-};
 
 /* ---- the end ---- */
 
@@ -86,26 +56,14 @@ static void forward_answer(struct forward *forward, unsigned status, struct MHD_
     request_answer(request, status, answer);
 }
 
-/* Not all of it was given to libcurl: nobody can have carried it out. */
-static bool upload_is_open(const struct upload *upload)
-{
-    return upload->left > 0 || upload->bytes_at < upload->bytes.length;
-}
-
-/* Some wait for a connection. */
-static bool forwards_are_crowded(const struct forwards *forwards)
-{
-    return forwards->open_count > HTTPD_FORWARD_CONNECTIONS_MAX;
-}
-
 /* There is no answer to pass back. */
 static void forward_fail(struct forward *forward, const char *why)
 {
     static const struct leader_hint nobody;
     struct problem problem;
-    if (forward->sendings > 0 || !forwards_are_crowded(forward->forwards))
+    if (!forward->is_cut && (forward->sendings > 0 || !forwards_are_crowded(forward->forwards)))
         follower_forget_leader(forward->forwards->httpd);
-    if (forward->sendings == 0 || upload_is_open(&forward->upload)) {
+    if (forward->sendings == 0 || forward_upload_is_open(forward)) {
         problem_set(&problem, MHD_HTTP_SERVICE_UNAVAILABLE,
                     "the leader %s: %.120s; nothing was done",
                     forward->sendings ? "did not take the request" : "cannot be reached", why);
@@ -125,8 +83,7 @@ static void forward_fail(struct forward *forward, const char *why)
     forward_answer(forward, problem.status, reply_problem(&problem));
 }
 
-/* Nothing more comes, and what came is not whole. */
-static void forward_break(struct forward *forward, const char *why)
+void forward_break(struct forward *forward, const char *why)
 {
     if (!forward->is_passed_on) {
         forward_fail(forward, why);
@@ -146,37 +103,15 @@ static void forward_on_timer(void *context)
     forward_break(forward, waited ? "no connection to it was free in time" : "it took too long");
 }
 
-/* ---- room for others ---- */
-
-static bool waits_for_client(const struct forward *forward)
+void forward_set_timer(struct forward *forward, uint64_t wait_ms)
 {
-    return forward->is_passed_on ? forward->out.text.length > 0 : forward->upload.left > 0;
+    struct loop *loop = forward->forwards->httpd->loop;
+    loop_timer_set(loop, &forward->timer, loop_now_ms(loop) + wait_ms, forward_on_timer, forward);
 }
 
-static struct forward *find_slowest(struct forwards *forwards)
+void forward_expect_more(struct forward *forward)
 {
-    struct forward *forward, *slowest = NULL;
-    TAILQ_FOREACH(forward, &forwards->all, link)
-    {
-        if (forward->curl && waits_for_client(forward) &&
-            (!slowest || forward->piece_ms < slowest->piece_ms))
-            slowest = forward;
-    }
-    return slowest;
-}
-
-/* While some wait for a connection to the leader, nobody may hold one at his leisure. */
-static void forwards_make_room(void *context)
-{
-    struct forwards *forwards = context;
-    struct loop *loop = forwards->httpd->loop;
-    struct forward *slowest;
-    while (forwards_are_crowded(forwards) && (slowest = find_slowest(forwards)) &&
-           slowest->piece_ms + HTTPD_FORWARD_SLOW_MS_MIN <= loop_now_ms(loop))
-        forward_break(slowest, "its client was too slow while others waited");
-    if (forwards_are_crowded(forwards))
-        loop_timer_set(loop, &forwards->room_timer, loop_now_ms(loop) + HTTPD_FORWARD_LOOK_MS,
-                       forwards_make_room, forwards);
+    forward_set_timer(forward, HTTPD_FORWARD_SILENCE_MS_MAX);
 }
 
 /* ---- the answer ---- */
@@ -228,18 +163,6 @@ static void forward_answer_whole(struct forward *forward)
     forward_answer(forward, forward_status(forward), answer);
 }
 
-static void forward_set_timer(struct forward *forward, uint64_t wait_ms)
-{
-    struct loop *loop = forward->forwards->httpd->loop;
-    loop_timer_set(loop, &forward->timer, loop_now_ms(loop) + wait_ms, forward_on_timer, forward);
-}
-
-/* The leader is given so much time for the next bytes, from the moment there is room for them. */
-static void forward_expect_more(struct forward *forward)
-{
-    forward_set_timer(forward, HTTPD_FORWARD_SILENCE_MS_MAX);
-}
-
 static enum stream_outcome forward_render(struct stream *out)
 {
     struct forward *forward = (struct forward *)out;
@@ -265,6 +188,7 @@ static void forward_pass_on(struct forward *forward)
     forward->out.mhd = request->mhd;
     forward->out.render = forward_render;
     forward->is_passed_on = true;
+    forward->piece_ms = loop_now_ms(forward->forwards->httpd->loop);
     forward->request = NULL;
     request->slot = NULL;
     struct MHD_Response *answer =
@@ -274,15 +198,22 @@ static void forward_pass_on(struct forward *forward)
     request_answer(request, forward_status(forward), answer);
 }
 
+static const char *forward_reason(const struct forward *forward, CURLcode code)
+{
+    bool would_resend = forward->sendings > 1 || code == CURLE_SEND_FAIL_REWIND;
+    if (forward->refusal)
+        return forward->refusal;
+    if (would_resend && forward->is_write)
+        return "the connection ended";
+    return forward->reason[0] ? forward->reason : curl_easy_strerror(code);
+}
+
 void forward_on_done(CURL *curl, CURLcode code)
 {
     struct forward *forward = NULL;
     (void)curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&forward);
-    bool would_resend = forward->sendings > 1 || code == CURLE_SEND_FAIL_REWIND;
     if (code || !forward_status(forward)) {
-        forward_break(forward, would_resend && forward->is_write ? "the connection ended"
-                               : forward->reason[0]              ? forward->reason
-                                                                 : curl_easy_strerror(code));
+        forward_break(forward, forward_reason(forward, code));
     } else if (forward->is_passed_on) {
         forward_hang_up(forward);
         stream_wake(&forward->out);
@@ -301,95 +232,45 @@ static int forward_before_sending(void *context, char *ip, char *own_ip, int por
     return forward->is_write && forward->sendings > 1 ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
-/* What may be held of an answer counts from its first bytes on. */
-static bool forward_begin_body(struct forward *forward)
+/* What may be held of an answer counts from its first bytes on. (A few go with what every request
+ * has: a write that was done must be told of.) */
+static const char *forward_begin_body(struct forward *forward)
 {
     int64_t length = forward_length(forward);
     bool is_short = length >= 0 && length <= HTTPD_FORWARD_HELD_BYTES;
+    size_t bytes = is_short ? (size_t)length : HTTPD_FORWARD_HELD_BYTES;
     forward->has_body = true;
-    if (!forward_status(forward)) {
-        strcpy(forward->reason, "its answer makes no sense");
-        return false;
-    }
-    if (!request_reserve(forward->request, is_short ? (size_t)length : HTTPD_FORWARD_HELD_BYTES)) {
-        strcpy(forward->reason, "too many bytes of requests are in flight");
-        return false;
-    }
-    if (!is_short && upload_is_open(&forward->upload)) {
-        strcpy(forward->reason, "it answered before the end of the request");
-        return false;
-    }
+    if (!forward_status(forward))
+        return "its answer makes no sense";
+    if (bytes > HTTPD_BODY_KEEP_BYTES_MAX && !request_reserve(forward->request, bytes))
+        return "too many bytes of requests are in flight";
+    if (!is_short && forward_upload_is_open(forward))
+        return "it answered before the end of the request";
     if (!is_short)
         forward_pass_on(forward);
-    return true;
+    return NULL;
 }
 
 static size_t forward_on_body(char *bytes, size_t one, size_t length, void *context)
 {
     struct forward *forward = context;
     (void)one; /* always 1; and of at most CURL_MAX_WRITE_SIZE bytes */
-    if (!forward->has_body && !forward_begin_body(forward))
+    if (!forward->has_body)
+        forward->refusal = forward_begin_body(forward);
+    if (forward->refusal)
         return CURL_WRITEFUNC_ERROR;
     if (forward->out.text.length + length > HTTPD_FORWARD_HELD_BYTES) {
         loop_timer_cancel(forward->forwards->httpd->loop, &forward->timer);
         forward->is_paused = true;
         return CURL_WRITEFUNC_PAUSE;
     }
+    if (forward->out.text.length == 0)
+        forward->piece_ms = loop_now_ms(forward->forwards->httpd->loop);
     buffer_append(&forward->out.text, bytes, length);
     if (forward->is_passed_on) {
         forward_expect_more(forward);
         stream_wake(&forward->out);
     }
-    return length;
-}
-
-/* ---- a body that is passed on while it comes ---- */
-
-size_t forward_take_body(struct forward *forward, const char *bytes, size_t length)
-{
-    struct upload *upload = &forward->upload;
-    size_t room = HTTPD_FORWARD_HELD_BYTES - upload->bytes.length;
-    length = length < room ? length : room;
-    buffer_append(&upload->bytes, bytes, length);
-    upload->left -= length;
-    upload->piece_bytes += length;
-    if (upload->piece_bytes >= HTTPD_FORWARD_HELD_BYTES) {
-        upload->piece_bytes = 0;
-        forward->piece_ms = loop_now_ms(forward->forwards->httpd->loop);
-    }
-    if (length > 0 && upload->leader_waits) {
-        upload->leader_waits = false;
-        forward_expect_more(forward);
-        (void)curl_easy_pause(forward->curl, CURLPAUSE_CONT); /* fails: so does the transfer */
-    }
-    return length;
-}
-
-void forward_end_body(struct forward *forward)
-{
-    if (!upload_is_open(&forward->upload))
-        forward_set_timer(forward, forward->wait_ms);
-}
-
-static size_t forward_on_read(char *into, size_t one, size_t length, void *context)
-{
-    struct forward *forward = context;
-    struct upload *upload = &forward->upload;
-    size_t left = upload->bytes.length - upload->bytes_at;
-    (void)one; /* always 1 */
-    if (left == 0 && upload->left > 0) {
-        upload->leader_waits = true; /* the client's deadline is the one that counts now */
-        loop_timer_cancel(forward->forwards->httpd->loop, &forward->timer);
-        return CURL_READFUNC_PAUSE;
-    }
-    length = length < left ? length : left;
-    memcpy(into, upload->bytes.bytes + upload->bytes_at, length);
-    upload->bytes_at += length;
-    if (length < left || left == 0)
-        return length;
-    upload->bytes.length = upload->bytes_at = 0;
-    forward_set_timer(forward, upload->left ? HTTPD_FORWARD_SILENCE_MS_MAX : forward->wait_ms);
-    request_resume(forward->request);
     return length;
 }
 

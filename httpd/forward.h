@@ -39,13 +39,15 @@ void forwards_init(struct forwards *forwards, struct httpd *httpd);
 /* The request's body must be whole. */
 void forward_request(struct forwards *forwards, struct request *request, const char *leader_url,
                      uint64_t wait_ms);
-/* The same before its body, whose length is known, has come; HTTPD_FORWARD_HELD_BYTES are reserved
- * for the request. It is request->forward's until it is answered. NULL: there are too many. */
+/* The same before its body, whose length is known, has come; HTTPD_UPLOAD_HELD_BYTES are
+ * reserved for the request. It is request->forward's until it is answered. NULL: there are too
+ * many. */
 struct forward *forward_begin_upload(struct forwards *forwards, struct request *request,
                                      const char *leader_url);
-/* The body's next bytes. Returns how many were taken. Less than `length`: the request is to be
- * suspended, and will be resumed when there is room. */
-size_t forward_take_body(struct forward *forward, const char *bytes, size_t length);
+/* The body's next bytes, all of them. False: there are enough for now; the request is to be
+ * suspended, and will be resumed. (So libmicrohttpd keeps none of it meanwhile: those of a client
+ * that has shut its side would be lost.) */
+bool forward_take_body(struct forward *forward, const char *bytes, size_t length);
 /* The body is whole. */
 void forward_end_body(struct forward *forward);
 /* Its client is gone before it was answered. */

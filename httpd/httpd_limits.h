@@ -91,6 +91,7 @@
 /* Of a body, either way, while the other end has not taken it; a leader that sends nothing of the
  * rest, or takes nothing, for so long: cut, or unknown. */
 #define HTTPD_FORWARD_HELD_BYTES (64u << 10)
+#define HTTPD_UPLOAD_HELD_BYTES (HTTPD_FORWARD_HELD_BYTES + HTTPD_CONNECTION_BYTES_MAX)
 #define HTTPD_FORWARD_SILENCE_MS_MAX 15000u
 /* While some wait for a connection, a client that takes so long over that is cut; looked at so
  * often. */

@@ -59,6 +59,10 @@ static void status_add_raft(cJSON *object, const struct raft_status *raft)
     cJSON_AddStringToObject(object, "leader_url", raft->leader.http_url);
     cJSON_AddStringToObject(object, "state", state_name(raft->state, false));
     cJSON_AddStringToObject(object, "cluster_id", raft->cluster_id);
+    json_add_number(object, "members", raft->servers_count);
+    cJSON_AddBoolToObject(object, "settled", raft->settled);
+    cJSON_AddBoolToObject(object, "seeks", raft->seeks);
+    cJSON_AddBoolToObject(object, "founds", raft->founds);
     json_add_number(object, "term", raft->term);
     json_add_number(object, "last_log_index", raft->last_log_index);
     json_add_number(object, "commit_index", raft->commit_index);
@@ -85,7 +89,6 @@ char *pages_render_status(const struct survey_findings *findings, const struct c
     cJSON_AddStringToObject(object, "version", CONURE_VERSION);
     cJSON_AddBoolToObject(object, "raftd_up", findings->raftd_up);
     cJSON_AddBoolToObject(object, "storaged_up", findings->storaged_up);
-    cJSON_AddBoolToObject(object, "seeks", config->seeds_count > 0);
     if (findings->storaged_up)
         status_add_store(object, &findings->store);
     return json_finish(object);

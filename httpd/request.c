@@ -232,7 +232,7 @@ static int request_reserve_body(struct request *request, size_t bytes, struct pr
 static int request_forward_body(struct request *request, const char *leader_url,
                                 struct problem *problem)
 {
-    if (!request_reserve(request, HTTPD_FORWARD_HELD_BYTES))
+    if (!request_reserve(request, HTTPD_UPLOAD_HELD_BYTES))
         return problem_set_overloaded(problem);
     request->forward = proxy_begin_upload(request->httpd->proxy, request, leader_url);
     return request->forward ? 0 : problem_set_overloaded(problem);
@@ -299,24 +299,21 @@ void request_refuse_raw(struct request *request, const struct problem *problem)
     request->state = REQUEST_ANSWERED;
 }
 
-bool request_on_body(struct request *request, const char *bytes, size_t *length)
+bool request_on_body(struct request *request, const char *bytes, size_t length)
 {
     struct problem problem;
-    size_t taken = *length;
-    *length = 0;
     if (request->state != REQUEST_BODY || request->answer)
         return true; /* swallowed */
     if (request->forward) {
-        *length = taken - forward_take_body(request->forward, bytes, taken);
-        if (*length)
+        if (!forward_take_body(request->forward, bytes, length))
             request_suspend(request);
         return true;
     }
-    if (request->findings.chunked && request_reserve_body(request, taken, &problem)) {
+    if (request->findings.chunked && request_reserve_body(request, length, &problem)) {
         request_refuse_raw(request, &problem);
         return false;
     }
-    buffer_append(&request->body, bytes, taken);
+    buffer_append(&request->body, bytes, length);
     return true;
 }
 

@@ -92,8 +92,7 @@ TAILQ_HEAD(request_list, request);
 /* The target was read. `request` has httpd, mhd and fd set, and is otherwise new or ended. */
 void request_begin(struct request *request, const char *target);
 bool request_on_head(struct request *request, const char *method, const char *version);
-/* *length: how much of it was not taken, because it waits. */
-bool request_on_body(struct request *request, const char *bytes, size_t *length);
+bool request_on_body(struct request *request, const char *bytes, size_t length);
 /* Also called again and again while it waits in place. */
 bool request_on_whole(struct request *request);
 /* Writes the problem to the socket past libmicrohttpd, as the last the client gets: for when

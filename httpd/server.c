@@ -178,6 +178,10 @@ static void server_on_deadline(void *context, struct deadline *deadline)
     struct connection *connection =
         (struct connection *)(void *)((char *)deadline - offsetof(struct connection, deadline));
     struct problem problem;
+    if (connection->request.suspended) { /* amid its body: the leader has not taken it yet */
+        deadline_set(&connection->server->deadlines, deadline, HTTPD_BODY_MS_MAX);
+        return;
+    }
     if (connection->busy) {
         problem_set(&problem, MHD_HTTP_REQUEST_TIMEOUT, "the request did not come in time: %s",
                     connection->request.state == REQUEST_HEAD ? "its head" : "its body");
@@ -235,10 +239,10 @@ static enum MHD_Result server_on_access(void *context, struct MHD_Connection *mh
         goes_on = request_on_head(&connection->request, method, version);
         connection_on_body(connection, 0);
     } else if (*upload_bytes) {
-        size_t bytes = *upload_bytes;
-        goes_on = request_on_body(&connection->request, upload, upload_bytes);
-        connection_on_body(connection, bytes - *upload_bytes);
+        goes_on = request_on_body(&connection->request, upload, *upload_bytes);
+        connection_on_body(connection, *upload_bytes);
         server_wake(connection->server); /* there may be more */
+        *upload_bytes = 0;
     } else {
         if (!connection->request.in_place)
             connection_set_deadline(connection, UINT64_MAX);

@@ -52,6 +52,9 @@ static const struct field raft_fields[] = {
     NUMBER(raft_status, diverged_index),
     NUMBER(raft_status, state_differences),
     NUMBER(raft_status, storaged_up),
+    NUMBER(raft_status, settled),
+    NUMBER(raft_status, seeks),
+    NUMBER(raft_status, founds),
     NUMBER(raft_status, servers_count),
 };
 

@@ -55,6 +55,9 @@ struct raft_status {
     uint64_t diverged_index;    /* 0, or where this node's state hash was found to differ */
     uint64_t state_differences; /* of others, found here as leader */
     bool storaged_up;
+    bool settled; /* it has a cluster that it would give up for no other */
+    bool seeks;   /* it is new, and looks for one: it takes nobody in, */
+    bool founds;  /* unless it is the one the others come to */
     uint32_t servers_count;
     struct raft_server servers[STATUS_SERVERS_MAX];
     struct raft_peer peers[STATUS_SERVERS_MAX]; /* of `servers`, one by one */

@@ -207,7 +207,8 @@ void changes_join(struct changes *changes, const struct bus_route *route, const 
         changes_end(changes, PROTO_STATUS_OK, "%s", "");
         return;
     }
-    if (consensus_seeks(changes->options.consensus)) {
+    if (consensus_seeks(changes->options.consensus) &&
+        !consensus_founds(changes->options.consensus)) {
         changes_end(changes, PROTO_STATUS_UNAVAILABLE,
                     "this node is new and looks for a cluster through its seeds itself");
         return;

@@ -68,9 +68,12 @@ void consensus_flush(struct consensus *consensus);
 /* The core, for reading. */
 const struct raft *consensus_raft(const struct consensus *consensus);
 bool consensus_is_leader(const struct consensus *consensus);
-/* A new node with seeds: it looks for a cluster, and takes nobody into its own, which it will give
- * up. Unless it was told that it is the one the others come to. */
+/* It has members beside it, or data: it would give its cluster up for no other. */
+bool consensus_is_settled(const struct consensus *consensus);
+/* A new node with seeds looks for a cluster, and takes nobody into its own, which it will give up;
+ * unless it was told that it is the one the others come to. */
 bool consensus_seeks(const struct consensus *consensus);
+bool consensus_founds(const struct consensus *consensus);
 void consensus_found(struct consensus *consensus);
 /* Entries up to here are committed and durable here. */
 uint64_t consensus_apply_index(const struct consensus *consensus);

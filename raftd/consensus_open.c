@@ -325,10 +325,19 @@ static bool is_pristine(const struct consensus *consensus)
            consensus->hard_state.cut_index == 0 && !log_has_commands(consensus->log);
 }
 
+bool consensus_is_settled(const struct consensus *consensus)
+{
+    return consensus->membership.count > 0 && !is_pristine(consensus);
+}
+
 bool consensus_seeks(const struct consensus *consensus)
 {
-    return consensus->options.config->seeds_count > 0 && !consensus->is_founder &&
-           is_pristine(consensus);
+    return consensus->options.config->seeds_count > 0 && is_pristine(consensus);
+}
+
+bool consensus_founds(const struct consensus *consensus)
+{
+    return consensus->is_founder && consensus_seeks(consensus);
 }
 
 void consensus_found(struct consensus *consensus)

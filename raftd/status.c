@@ -81,6 +81,9 @@ void raftd_fill_status(const struct raftd *raftd, struct raft_status *status)
     status->diverged_index = agreement_diverged_index(raftd->agreement);
     status->state_differences = agreement_differences(raftd->agreement);
     status->configuration_index = membership->index;
+    status->settled = consensus_is_settled(raftd->consensus);
+    status->seeks = consensus_seeks(raftd->consensus);
+    status->founds = consensus_founds(raftd->consensus);
     status->servers_count = membership->count;
     memcpy(status->servers, membership->servers, sizeof(status->servers));
     for (uint32_t i = 0; i < membership->count; i++)

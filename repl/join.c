@@ -12,9 +12,12 @@ struct candidate {
     const char *url;
     char cluster_id[40];
     bool is_self;    /* the joining node: it leads a cluster of its own perhaps */
-    bool is_settled; /* its cluster has other members or data: it cannot be given up any more */
+    bool is_settled; /* it can give up its cluster no more */
     bool is_shared;  /* it has other members */
+    bool is_invited; /* into that cluster, of which it knows no member yet */
+    bool is_chosen;  /* somebody was invited into its cluster */
     bool seeks;      /* it looks for others itself */
+    bool is_open;    /* and yet takes others in; or it does not seek */
 };
 
 struct candidates {
@@ -22,6 +25,7 @@ struct candidates {
     unsigned count;
     const char *silent[REPL_SERVERS_MAX]; /* those that do not say, or cannot now */
     unsigned silent_count;
+    bool is_self_silent;
 };
 
 static double number_of(const cJSON *object, const char *name)
@@ -45,20 +49,24 @@ static cJSON *fetch(const struct invocation *invocation, const char *server, con
                                  client->answer.body.length);
 }
 
-/* False: a daemon of it is not there, or it is in no cluster and cannot take anybody in. One that
- * was just invited has an id and no members yet. */
-static bool candidate_read(const cJSON *status, const cJSON *configuration,
-                           struct candidate *candidate)
+static bool is_true(const cJSON *object, const char *name)
 {
-    const cJSON *servers = cJSON_GetObjectItemCaseSensitive(configuration, "servers");
+    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, name));
+}
+
+/* False: a daemon of it is not there, or it is in no cluster and cannot take anybody in. */
+static bool candidate_read(const cJSON *status, struct candidate *candidate)
+{
     const char *id = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(status, "cluster_id"));
-    const cJSON *storaged_up = cJSON_GetObjectItemCaseSensitive(status, "storaged_up");
-    if (!id || !id[0] || cJSON_IsFalse(storaged_up) || !cJSON_IsArray(servers))
+    double members = number_of(status, "members");
+    if (!id || !id[0] || !is_true(status, "raftd_up") || !is_true(status, "storaged_up"))
         return false;
     snprintf(candidate->cluster_id, sizeof(candidate->cluster_id), "%s", id);
-    candidate->is_shared = cJSON_GetArraySize(servers) != 1;
-    candidate->is_settled = candidate->is_shared || number_of(status, "keys") > 0;
-    candidate->seeks = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(status, "seeks"));
+    candidate->is_settled = is_true(status, "settled");
+    candidate->is_shared = members > 1;
+    candidate->is_invited = members < 1;
+    candidate->seeks = is_true(status, "seeks");
+    candidate->is_open = !candidate->seeks || is_true(status, "founds");
     return true;
 }
 
@@ -66,25 +74,49 @@ static void probe(const struct invocation *invocation, const char *server,
                   struct candidates *candidates)
 {
     cJSON *status = fetch(invocation, server, "/status");
-    cJSON *configuration = status ? fetch(invocation, server, "/raft/config") : NULL;
     struct candidate candidate = {.url = server};
     candidate.is_self = status && word_is(&invocation->words[1], members_text(status, "node_id"));
-    if (candidate_read(status, configuration, &candidate))
+    if (candidate_read(status, &candidate))
         candidates->all[candidates->count++] = candidate;
-    else if (!candidate.is_self)
+    else if (candidate.is_self)
+        candidates->is_self_silent = true;
+    else
         candidates->silent[candidates->silent_count++] = server;
-    cJSON_Delete(configuration);
     cJSON_Delete(status);
 }
 
+static bool is_same_cluster(const struct candidate *a, const struct candidate *b)
+{
+    return !strcmp(a->cluster_id, b->cluster_id);
+}
+
+/* Who was invited speaks for a member of that cluster. If none is there, it may come back. */
+static void sort_out_invited(struct candidates *candidates)
+{
+    for (unsigned i = 0; i < candidates->count; i++) {
+        const struct candidate *invited = &candidates->all[i];
+        bool has_member = !invited->is_invited;
+        for (unsigned k = 0; k < candidates->count && invited->is_invited; k++) {
+            struct candidate *member = &candidates->all[k];
+            if (member->is_invited || !is_same_cluster(member, invited))
+                continue;
+            has_member = member->is_chosen = true;
+        }
+        if (!has_member && !invited->is_self)
+            candidates->silent[candidates->silent_count++] = invited->url;
+    }
+}
+
 /* All that look for each other must choose the same one: a cluster that cannot be given up any
- * more; else a node that waits to be joined; else the least id. */
+ * more; one somebody was invited into; a node that waits to be joined; else the least id. */
 static bool is_better(const struct candidate *a, const struct candidate *b)
 {
     if (a->is_settled != b->is_settled)
         return a->is_settled;
-    if (a->seeks != b->seeks)
-        return !a->seeks;
+    if (a->is_chosen != b->is_chosen)
+        return a->is_chosen;
+    if (a->is_open != b->is_open)
+        return a->is_open;
     return strcmp(a->cluster_id, b->cluster_id) < 0;
 }
 
@@ -92,7 +124,7 @@ static const struct candidate *best_of(const struct candidates *candidates)
 {
     const struct candidate *best = NULL;
     for (unsigned i = 0; i < candidates->count; i++)
-        if (!best || is_better(&candidates->all[i], best))
+        if (!candidates->all[i].is_invited && (!best || is_better(&candidates->all[i], best)))
             best = &candidates->all[i];
     return best;
 }
@@ -105,9 +137,10 @@ static void find_candidates(const struct invocation *invocation, struct candidat
     const struct candidate *best;
     uint64_t until_ms = clock_monotonic_ms() + REPL_SILENT_MS_MAX;
     do {
-        ret_candidates->count = ret_candidates->silent_count = 0;
+        *ret_candidates = (struct candidates){.count = 0};
         for (unsigned i = 0; i < all->count; i++)
             probe(invocation, all->urls[i], ret_candidates);
+        sort_out_invited(ret_candidates);
         best = best_of(ret_candidates);
     } while (best && !best->is_settled && ret_candidates->silent_count > 0 &&
              clock_monotonic_ms() < until_ms && ask_pause());
@@ -124,7 +157,7 @@ static void choose_servers(const struct candidates *candidates, const struct can
         strcpy(ret_servers->urls[ret_servers->count++], best->url);
     for (unsigned i = 0; i < candidates->count; i++) {
         const struct candidate *each = &candidates->all[i];
-        if (each != best && !each->is_self && !strcmp(each->cluster_id, best->cluster_id))
+        if (each != best && !each->is_self && is_same_cluster(each, best))
             strcpy(ret_servers->urls[ret_servers->count++], each->url);
     }
     for (unsigned i = 0; !best && i < candidates->silent_count; i++)
@@ -169,8 +202,11 @@ int command_join(const struct invocation *invocation)
     choose_servers(&candidates, best, &servers);
     if (servers.count > 0)
         return members_change(invocation, "/join", &servers);
-    if (best && (candidates.count > 1 || candidates.silent_count > 0))
+    if (best && (best->seeks || candidates.count > 1 || candidates.silent_count > 0))
         return found(invocation, &candidates, best);
+    if (candidates.is_self_silent)
+        return COMPLAIN(invocation, EXIT_UNAVAILABLE, "%.64s cannot say yet what it has",
+                        invocation->words[1].bytes);
     return COMPLAIN(invocation, EXIT_CODE_USAGE,
                     "want a server of the cluster to join: %s%s the node %.64s itself",
                     invocation->options->servers.urls[0],

@@ -10,6 +10,11 @@
 #include <sys/random.h>
 #include <sys/wait.h>
 
+/* If the seeds name the node itself, the others may be to join it; else somebody else is that, who
+ * only has to come. After so many tries nobody has: perhaps each names only the others. */
+#define TRIES_WITHOUT_SELF 5u
+#define SERVERS_PLACE 2u /* in argv */
+
 static void joiner_try(void *context);
 
 static void joiner_try_later(struct joiner *joiner, const char *reason)
@@ -28,7 +33,8 @@ static void joiner_try(void *context)
     struct joiner *joiner = context;
     struct error error = {""};
     char reason[ERROR_TEXT_BYTES + 8];
-    joiner->tries++;
+    if (++joiner->tries > TRIES_WITHOUT_SELF)
+        joiner->argv[SERVERS_PLACE] = joiner->servers_and_self;
     if (!child_spawn(&joiner->plan, &joiner->pid, &error))
         return;
     logger_error("child_not_started", "child=join reason=%s",
@@ -86,18 +92,22 @@ static char *join_texts(const char *first, const char *between, const char *seco
     return text;
 }
 
-/* The seeds and the node itself, which may be the one that the others are to join. */
-static char *list_servers(const struct config *config)
+static char *list_seeds(const struct config *config)
 {
-    char address[LIMIT_ADDRESS_BYTES_MAX + 8];
-    config_address_format(&config->http_advertise_address, address, sizeof(address));
-    char *list = join_texts("http:/", "/", address);
-    for (uint32_t i = config->seeds_count; i-- > 0;) {
-        char *longer = join_texts(config->seeds[i], ",", list);
+    char *list = memory_copy_string(config->seeds[0]);
+    for (uint32_t i = 1; i < config->seeds_count; i++) {
+        char *longer = join_texts(list, ",", config->seeds[i]);
         free(list);
         list = longer;
     }
     return list;
+}
+
+static char *add_self(const char *seeds, const struct config *config)
+{
+    char address[LIMIT_ADDRESS_BYTES_MAX + 8];
+    config_address_format(&config->http_advertise_address, address, sizeof(address));
+    return join_texts(seeds, ",http://", address);
 }
 
 int joiner_open(struct joiner *joiner, struct loop *loop, struct output *output,
@@ -113,7 +123,8 @@ int joiner_open(struct joiner *joiner, struct loop *loop, struct output *output,
     config_address_format(&config->raft_advertise_address, joiner->address,
                           sizeof(joiner->address));
     joiner->path = join_texts(program_directory, "/", JOINER_PROGRAM);
-    joiner->servers = list_servers(config);
+    joiner->servers = list_seeds(config);
+    joiner->servers_and_self = add_self(joiner->servers, config);
     const char *const argv[] = {
         JOINER_PROGRAM,  "--server", joiner->servers, "join", config->node_id,
         joiner->address, NULL};
@@ -134,4 +145,5 @@ void joiner_close(struct joiner *joiner)
     journal_close(&joiner->journal, joiner->loop);
     free(joiner->path);
     free(joiner->servers);
+    free(joiner->servers_and_self);
 }

@@ -23,7 +23,7 @@ struct joiner {
     pid_t pid; /* 0: none runs */
     unsigned tries;
     bool wanted; /* there are seeds, and it has not come to an end */
-    char *path, *servers;
+    char *path, *servers, *servers_and_self;
     char address[LIMIT_ADDRESS_BYTES_MAX];
     char *argv[8];
 };

@@ -112,6 +112,41 @@ START_TEST(test_seeds_never_merge_two_nodes_with_data)
 }
 END_TEST
 
+/* As the README has it: all, that one too, are given the one. Whatever ids they have. */
+START_TEST(test_seeds_of_one_node_for_all)
+{
+    static struct cluster cluster;
+    char more[256];
+    for (unsigned round = 0; round < 3; round++) {
+        cluster_new(&cluster, &(struct cluster_options){.count = 3});
+        snprintf(more, sizeof(more), "seeds: [\"%s\"]\n", cluster.nodes[0].url);
+        for (unsigned i = 0; i < 3; i++)
+            node_configure(&cluster.nodes[i], more);
+        for (unsigned i = 0; i < 3; i++)
+            node_launch(&cluster.nodes[i]);
+        expect_one_cluster(&cluster, 3);
+        cluster_free(&cluster);
+    }
+}
+END_TEST
+
+/* Each knows only the other. */
+START_TEST(test_seeds_that_name_only_the_others)
+{
+    static struct cluster cluster;
+    char more[256];
+    cluster_new(&cluster, &(struct cluster_options){.count = 2});
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(more, sizeof(more), "seeds: [\"%s\"]\n", cluster.nodes[1 - i].url);
+        node_configure(&cluster.nodes[i], more);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        node_launch(&cluster.nodes[i]);
+    expect_one_cluster(&cluster, 2);
+    cluster_free(&cluster);
+}
+END_TEST
+
 /* Two have found each other already when two more come. These must not make a second cluster, which
  * the first could never take in. */
 START_TEST(test_seeds_late_nodes_join_the_cluster_that_is_there)
@@ -159,6 +194,7 @@ START_TEST(test_seeds_new_nodes_wait_for_a_cluster_without_majority)
 END_TEST
 
 UNIT_MAIN_WITHIN(120, "seeds", test_seeds_three_fresh_nodes_at_once_become_one_cluster,
+                 test_seeds_of_one_node_for_all, test_seeds_that_name_only_the_others,
                  test_seeds_late_nodes_join_the_cluster_that_is_there,
                  test_seeds_new_nodes_wait_for_a_cluster_without_majority,
                  test_seeds_fresh_nodes_join_the_one_with_data,

@@ -30,11 +30,11 @@ END_TEST
 
 START_TEST(test_frame_golden_bytes)
 {
-    static const uint8_t golden[] = {0x43, 0x4e, 0x52, 0x46, 2, 0, 16, 0, 7, 0, 0, 0, 0, 0,
+    static const uint8_t golden[] = {0x43, 0x4e, 0x52, 0x46, 3, 0, 16, 0, 7, 0, 0, 0, 0, 0,
                                      0,    0,    9,    0,    0, 0, 0,  0, 0, 0, 5, 0, 0, 0};
     encode();
     ck_assert_mem_eq(bytes, golden, sizeof(golden));
-    ck_assert_uint_eq(wire_load_u32(bytes + 28), 0x2b985548);
+    ck_assert_uint_eq(wire_load_u32(bytes + 28), 0xdc439e6d);
 }
 END_TEST
 

@@ -601,7 +601,7 @@ START_TEST(test_proxy_gives_up_a_body_whose_client_is_gone)
     while (!proxy_forwards(stand.httpd.proxy) && clock_monotonic_ms() < until_ms)
         stand_turn(&stand, 1);
     ck_assert_uint_eq(proxy_forwards(stand.httpd.proxy), 1);
-    ck_assert_uint_eq(stand.httpd.bodies_bytes, HTTPD_FORWARD_HELD_BYTES);
+    ck_assert_uint_eq(stand.httpd.bodies_bytes, HTTPD_UPLOAD_HELD_BYTES);
     stand_turn(&stand, 100);
     close(fd);
     while (proxy_forwards(stand.httpd.proxy) && clock_monotonic_ms() < until_ms)

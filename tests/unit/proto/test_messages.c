@@ -398,6 +398,7 @@ static void build_raft_status(struct buffer *into)
         .diverged_index = 8,
         .state_differences = 9,
         .storaged_up = true,
+        .settled = true,
         .servers_count = 1,
         .servers = {{.id = "n1", .raft_address = "h:1", .http_url = "u", .voter = true}},
         .peers = {{.connected = true, .match_index = 10, .silence_ms = 11}}};
@@ -713,9 +714,9 @@ static const struct sample {
     int (*decode)(struct wire_reader *body);
     const char *golden; /* hex */
 } samples[] = {
-    {PROTO_HELLO, build_hello, decode_hello, "02000200038877665544332211050000006e6f646531"},
+    {PROTO_HELLO, build_hello, decode_hello, "03000300038877665544332211050000006e6f646531"},
     {PROTO_WELCOME, build_peer_hello, decode_peer_hello,
-     "1300000002000200050700000000000000020000006e310100000000000000000000000000000203000000000000"
+     "1300000003000300050700000000000000020000006e310100000000000000000000000000000203000000000000"
      "0004000000000000000203000000683a310100000075"},
     {PROTO_REFUSED, build_refused, decode_refused, "0e0004000000676f6e65"},
     {PROTO_PROPOSE, build_propose, decode_propose,
@@ -730,7 +731,9 @@ static const struct sample {
      "020000006e310400000030306666030200000000000000020000006e3103000000683a3101000000750300000000"
      "00000004000000000000000200000000000000040000000000000004000000000000000300000000000000000000"
      "00000000000000000000000000000000000000000001000000000000000500000000000000060000000000000007"
-     "00000000000000080000000000000009000000000000000101000000020000006e3103000000683a310100000075"
+     "00000000000000080000000000000009000000000000000101000001000000020000006e3103000000683a3101000"
+     "000"
+     "75"
      "01010a000000000000000b0000000000000000000000000000000000000000000000000000000000000000000000"
      "000000000000000000000000"},
     {PROTO_JOIN, build_join, decode_join, "020000006e3203000000683a32"},
@@ -925,7 +928,7 @@ START_TEST(test_hello_of_other_version_node_or_role_is_refused_by_name)
     peer.version_min = peer.version_max = FRAME_VERSION + 1;
     ck_assert_int_eq(hello_check(&own, &peer, PROTO_ROLE_ANY, &error), -EPROTO);
     ck_assert_ptr_nonnull(
-        strstr(error.text, "raftd speaks message versions 3 to 3, this is 2 to 2"));
+        strstr(error.text, "raftd speaks message versions 4 to 4, this is 3 to 3"));
 }
 END_TEST
 

@@ -115,7 +115,7 @@ static int run(const char *line, const char *first, const char *second)
 {
     struct options options = options_default();
     struct error error = {""};
-    char servers[512], path[] = "/tmp/conure-test-members-XXXXXX";
+    char servers[1024], path[] = "/tmp/conure-test-members-XXXXXX";
     int fd = mkstemp(path), out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO);
     snprintf(servers, sizeof(servers), "%s%s%s", first, second ? "," : "", second ? second : "");
     ck_assert_int_eq(url_parse_servers(servers, &options.servers, &error), 0);
@@ -275,47 +275,59 @@ END_TEST
 
 /* ---- join ---- */
 
-/* What a node says of itself: of which cluster it is, and what is in that. */
+/* What a node says of itself. */
 static const struct row at_self[] = {
     {"GET /status ", "200 OK",
-     "{\"node_id\":\"node2\",\"cluster_id\":\"s\",\"storaged_up\":true,\"keys\":0,\"seeks\":true}"},
-    {"GET /raft/config ", "200 OK", "{\"servers\":[{}]}"},
+     "{\"node_id\":\"node2\",\"cluster_id\":\"s\",\"raftd_up\":true,\"storaged_up\":true,"
+     "\"members\":1,\"settled\":false,\"seeks\":true,\"founds\":false}"},
     {"POST /join ", "200 OK", "OK\n"},
     {NULL}};
 static const struct row at_other[] = {
     {"GET /status ", "200 OK",
-     "{\"node_id\":\"node1\",\"cluster_id\":\"o\",\"storaged_up\":true,\"keys\":1}"},
-    {"GET /raft/config ", "200 OK", "{\"servers\":[{}]}"},
+     "{\"node_id\":\"node1\",\"cluster_id\":\"o\",\"raftd_up\":true,\"storaged_up\":true,"
+     "\"members\":1,\"settled\":true,\"seeks\":false,\"founds\":false}"},
     {"POST /join ", "200 OK", "OK\n"},
     {NULL}};
 static const struct row at_member[] = {
     {"GET /status ", "200 OK",
-     "{\"node_id\":\"node1\",\"cluster_id\":\"m\",\"storaged_up\":true,\"keys\":0}"},
-    {"GET /raft/config ", "200 OK", "{\"servers\":[{},{}]}"},
+     "{\"node_id\":\"node1\",\"cluster_id\":\"m\",\"raftd_up\":true,\"storaged_up\":true,"
+     "\"members\":2,\"settled\":true,\"seeks\":false,\"founds\":false}"},
     {"POST /join ", "503 Service Unavailable", ""},
     {NULL}};
 static const struct row at_invited[] = {
     {"GET /status ", "200 OK",
-     "{\"node_id\":\"node5\",\"cluster_id\":\"m\",\"storaged_up\":true,\"keys\":0}"},
-    {"GET /raft/config ", "200 OK", "{\"servers\":[]}"},
+     "{\"node_id\":\"node5\",\"cluster_id\":\"m\",\"raftd_up\":true,\"storaged_up\":true,"
+     "\"members\":0,\"settled\":false,\"seeks\":false,\"founds\":false}"},
+    {"POST /join ", "503 Service Unavailable", ""},
+    {NULL}};
+static const struct row at_inviting[] = {
+    {"GET /status ", "200 OK",
+     "{\"node_id\":\"node8\",\"cluster_id\":\"m\",\"raftd_up\":true,\"storaged_up\":true,"
+     "\"members\":1,\"settled\":false,\"seeks\":true,\"founds\":false}"},
     {"POST /join ", "503 Service Unavailable", ""},
     {NULL}};
 static const struct row at_waiting[] = {
     {"GET /status ", "200 OK",
-     "{\"node_id\":\"node6\",\"cluster_id\":\"z\",\"storaged_up\":true,\"keys\":0}"},
-    {"GET /raft/config ", "200 OK", "{\"servers\":[{}]}"},
+     "{\"node_id\":\"node6\",\"cluster_id\":\"z\",\"raftd_up\":true,\"storaged_up\":true,"
+     "\"members\":1,\"settled\":false,\"seeks\":false,\"founds\":false}"},
+    {"POST /join ", "200 OK", "OK\n"},
+    {NULL}};
+static const struct row at_founder[] = {
+    {"GET /status ", "200 OK",
+     "{\"node_id\":\"node7\",\"cluster_id\":\"y\",\"raftd_up\":true,\"storaged_up\":true,"
+     "\"members\":1,\"settled\":false,\"seeks\":true,\"founds\":true}"},
     {"POST /join ", "200 OK", "OK\n"},
     {NULL}};
 static const struct row at_new_a[] = {
     {"GET /status ", "200 OK",
-     "{\"node_id\":\"node3\",\"cluster_id\":\"a\",\"storaged_up\":true,\"keys\":0,\"seeks\":true}"},
-    {"GET /raft/config ", "200 OK", "{\"servers\":[{}]}"},
+     "{\"node_id\":\"node3\",\"cluster_id\":\"a\",\"raftd_up\":true,\"storaged_up\":true,"
+     "\"members\":1,\"settled\":false,\"seeks\":true,\"founds\":false}"},
     {"POST /join ", "200 OK", "OK\n"},
     {NULL}};
 static const struct row at_new_b[] = {
     {"GET /status ", "200 OK",
-     "{\"node_id\":\"node4\",\"cluster_id\":\"b\",\"storaged_up\":true,\"keys\":0,\"seeks\":true}"},
-    {"GET /raft/config ", "200 OK", "{\"servers\":[{}]}"},
+     "{\"node_id\":\"node4\",\"cluster_id\":\"b\",\"raftd_up\":true,\"storaged_up\":true,"
+     "\"members\":1,\"settled\":false,\"seeks\":true,\"founds\":false}"},
     {"POST /join ", "200 OK", "OK\n"},
     {NULL}};
 
@@ -337,10 +349,10 @@ END_TEST
 
 START_TEST(test_join_of_nobody_but_itself_is_a_usage_error)
 {
-    struct server self = {.rows = at_self};
+    struct server self = {.rows = at_waiting};
     server_open(&self);
-    ck_assert_int_eq(run("join node2 h:1", self.url, NULL), 2);
-    ck_assert_ptr_nonnull(strstr(output, "the node node2 itself"));
+    ck_assert_int_eq(run("join node6 h:1", self.url, NULL), 2);
+    ck_assert_ptr_nonnull(strstr(output, "the node node6 itself"));
     server_close(&self);
     ck_assert_uint_eq(server_count(&self, "POST"), 0);
 }
@@ -369,8 +381,8 @@ START_TEST(test_join_asks_the_better_one_and_no_other)
     static const struct {
         const struct row *asked, *other;
     } cases[] = {
-        {at_member, at_new_a},    {at_member, at_waiting}, {at_other, at_new_a},
-        {at_invited, at_waiting}, {at_waiting, at_new_a},  {at_new_a, at_new_b},
+        {at_member, at_new_a},  {at_member, at_waiting}, {at_other, at_new_a},
+        {at_waiting, at_new_a}, {at_founder, at_new_a},  {at_new_a, at_new_b},
     };
     for (unsigned i = 0; i < 2 * sizeof(cases) / sizeof(*cases); i++) {
         struct server asked = {.rows = cases[i / 2].asked}, other = {.rows = cases[i / 2].other};
@@ -382,6 +394,25 @@ START_TEST(test_join_asks_the_better_one_and_no_other)
         ck_assert_msg(server_count(&asked, "POST /join ") == 1, "case %u", i / 2);
         ck_assert_msg(server_count(&other, "POST /join ") == 0, "case %u", i / 2);
     }
+}
+END_TEST
+
+/* Who was invited has no members to show yet, but speaks for who invited it. */
+START_TEST(test_join_asks_who_has_invited_somebody)
+{
+    struct server inviting = {.rows = at_inviting}, invited = {.rows = at_invited},
+                  new = {.rows = at_new_a};
+    char urls[256];
+    server_open(&inviting);
+    server_open(&invited);
+    server_open(&new);
+    snprintf(urls, sizeof(urls), "%s,%s", invited.url, inviting.url);
+    ck_assert_int_eq(run("join node9 h:1", new.url, urls), 5);
+    server_close(&inviting);
+    server_close(&invited);
+    server_close(&new);
+    ck_assert_uint_eq(server_count(&inviting, "POST /join "), 1);
+    ck_assert_uint_eq(server_count(&new, "POST /join "), 0);
 }
 END_TEST
 
@@ -405,8 +436,10 @@ END_TEST
 START_TEST(test_join_of_two_clusters_is_refused_with_the_reason)
 {
     static const struct row with_data[] = {
-        {"GET /status ", "200 OK", "{\"node_id\":\"node7\",\"cluster_id\":\"a\",\"keys\":1}"},
-        {"GET /raft/config ", "200 OK", "{\"servers\":[{}]}"},
+        {"GET /status ", "200 OK",
+         "{\"node_id\":\"node7\",\"cluster_id\":\"a\",\"raftd_up\":true,\"storaged_up\":true,"
+         "\"members\":1,\"settled\":true,\"seeks\":false,\"founds\":false}"},
+        {"POST /join ", "200 OK", "OK\n"},
         {NULL}};
     struct server self = {.rows = with_data}, other = {.rows = at_other};
     server_open(&self);
@@ -425,27 +458,31 @@ START_TEST(test_join_of_a_new_node_waits_for_the_silent)
 {
     static const struct row without_raftd[] = {
         {"GET /status ", "200 OK",
-         "{\"node_id\":\"node1\",\"cluster_id\":\"\",\"raftd_up\":false}"},
-        {"GET /raft/config ", "503 Service Unavailable", ""},
+         "{\"node_id\":\"node1\",\"cluster_id\":\"\",\"raftd_up\":false,\"storaged_up\":true,"
+         "\"members\":1,\"settled\":false,\"seeks\":false,\"founds\":false}"},
+        {"POST /join ", "200 OK", "OK\n"},
         {NULL}};
     static const struct row without_storaged[] = {
         {"GET /status ", "200 OK",
-         "{\"node_id\":\"node1\",\"cluster_id\":\"0\",\"storaged_up\":false}"},
-        {"GET /raft/config ", "200 OK", "{\"servers\":[{}]}"},
+         "{\"node_id\":\"node1\",\"cluster_id\":\"0\",\"raftd_up\":true,\"storaged_up\":false,"
+         "\"members\":1,\"settled\":false,\"seeks\":false,\"founds\":false}"},
+        {"POST /join ", "200 OK", "OK\n"},
         {NULL}};
     struct server new = {.rows = at_new_a}, silent[] = {{.rows = no_rows},
                                                         {.rows = without_raftd},
-                                                        {.rows = without_storaged}};
-    char urls[256];
+                                                        {.rows = without_storaged},
+                                                        {.rows = at_invited}};
+    char urls[512];
     server_open(&new);
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 4; i++)
         server_open(&silent[i]);
-    snprintf(urls, sizeof(urls), "%s,%s,%s", silent[0].url, silent[1].url, silent[2].url);
+    snprintf(urls, sizeof(urls), "%s,%s,%s,%s", silent[0].url, silent[1].url, silent[2].url,
+             silent[3].url);
     ck_assert_int_eq(run("join node9 h:1", urls, new.url), 0);
     server_close(&new);
     ck_assert_uint_ge(server_count(&new, "GET /status"), 10);
     ck_assert_uint_eq(server_count(&new, "POST /join "), 1);
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 4; i++) {
         server_close(&silent[i]);
         ck_assert_uint_eq(server_count(&silent[i], "POST /join "), 0);
     }
@@ -459,7 +496,7 @@ UNIT_MAIN("members", test_members_are_shown_as_a_table_or_as_json,
           test_join_asks_another_node_than_the_one_that_joins,
           test_join_of_nobody_but_itself_is_a_usage_error,
           test_join_goes_past_servers_that_do_not_answer,
-          test_join_asks_the_better_one_and_no_other,
+          test_join_asks_the_better_one_and_no_other, test_join_asks_who_has_invited_somebody,
           test_join_of_the_node_that_others_come_to_waits_for_them,
           test_join_of_two_clusters_is_refused_with_the_reason,
           test_join_of_a_new_node_waits_for_the_silent)
