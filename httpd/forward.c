@@ -7,7 +7,6 @@
 #include "follower.h"
 #include "limits.h"
 #include "patience.h"
-#include "proxy.h"
 #include "reply.h"
 #include "routes.h"
 

@@ -35,12 +35,12 @@ static double number_of(const cJSON *object, const char *name)
 }
 
 /* NULL if it does not answer. */
-static cJSON *fetch(const struct invocation *invocation, const char *server, const char *path)
+static cJSON *fetch_status(const struct invocation *invocation, const char *server)
 {
     struct client *client = &invocation->session->client;
     struct url_servers one = {.count = 1};
     struct client_request request = {
-        .method = "GET", .path = path, .servers = &one, .timeout_ms = REPL_PROBE_MS_MAX};
+        .method = "GET", .path = "/status", .servers = &one, .timeout_ms = REPL_PROBE_MS_MAX};
     struct error error = {""};
     strcpy(one.urls[0], server);
     if (client_call(client, &request, &error) || client->answer.status != 200)
@@ -73,7 +73,7 @@ static bool candidate_read(const cJSON *status, struct candidate *candidate)
 static void probe(const struct invocation *invocation, const char *server,
                   struct candidates *candidates)
 {
-    cJSON *status = fetch(invocation, server, "/status");
+    cJSON *status = fetch_status(invocation, server);
     struct candidate candidate = {.url = server};
     candidate.is_self = status && word_is(&invocation->words[1], members_text(status, "node_id"));
     if (candidate_read(status, &candidate))
@@ -90,19 +90,24 @@ static bool is_same_cluster(const struct candidate *a, const struct candidate *b
     return !strcmp(a->cluster_id, b->cluster_id);
 }
 
+/* Those that invited it. False: none of them is there. */
+static bool choose_members(struct candidates *candidates, const struct candidate *invited)
+{
+    bool found_one = false;
+    for (unsigned i = 0; i < candidates->count; i++) {
+        struct candidate *member = &candidates->all[i];
+        if (!member->is_invited && is_same_cluster(member, invited))
+            found_one = member->is_chosen = true;
+    }
+    return found_one;
+}
+
 /* Who was invited speaks for a member of that cluster. If none is there, it may come back. */
 static void sort_out_invited(struct candidates *candidates)
 {
     for (unsigned i = 0; i < candidates->count; i++) {
         const struct candidate *invited = &candidates->all[i];
-        bool has_member = !invited->is_invited;
-        for (unsigned k = 0; k < candidates->count && invited->is_invited; k++) {
-            struct candidate *member = &candidates->all[k];
-            if (member->is_invited || !is_same_cluster(member, invited))
-                continue;
-            has_member = member->is_chosen = true;
-        }
-        if (!has_member && !invited->is_self)
+        if (invited->is_invited && !choose_members(candidates, invited) && !invited->is_self)
             candidates->silent[candidates->silent_count++] = invited->url;
     }
 }
@@ -167,8 +172,7 @@ static void choose_servers(const struct candidates *candidates, const struct can
 static bool has_other_settled(const struct candidates *candidates, const struct candidate *best)
 {
     for (unsigned i = 0; i < candidates->count; i++)
-        if (candidates->all[i].is_settled &&
-            strcmp(candidates->all[i].cluster_id, best->cluster_id))
+        if (candidates->all[i].is_settled && !is_same_cluster(&candidates->all[i], best))
             return true;
     return false;
 }

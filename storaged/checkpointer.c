@@ -9,6 +9,7 @@
 
 #define STEP_LEAVES 64u
 #define COMPACT_PAUSE_MS 2u
+#define REST_PAGES 512u  /* of memory given back to the system at once */
 #define STEP_PAGES 2048u /* given back in one turn of the loop: a tenth or two of a millisecond */
 
 struct checkpointer {
@@ -74,7 +75,7 @@ void checkpointer_consider(struct checkpointer *checkpointer)
 static void checkpointer_rest(void *context)
 {
     struct checkpointer *checkpointer = context;
-    checkpointer->resting = !pager_give_memory_back(store_pager(checkpointer->store), STEP_PAGES);
+    checkpointer->resting = !pager_give_memory_back(store_pager(checkpointer->store), REST_PAGES);
     if (checkpointer->resting)
         loop_timer_set(checkpointer->loop, &checkpointer->timer,
                        loop_now_ms(checkpointer->loop) + 1, checkpointer_rest, checkpointer);
