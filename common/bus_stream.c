@@ -1,6 +1,7 @@
 #include "bus_stream.h"
 
 #include "buffer.h"
+#include "bus_descriptor.h"
 #include "limits.h"
 
 #include <assert.h>
@@ -106,8 +107,10 @@ void bus_transfer_end(struct bus_transfer *transfer, bool makes_connection)
         return;
     nng_aio_stop(transfer->aio);
     if (makes_connection && atomic_load(&transfer->state) == DONE &&
-        nng_aio_result(transfer->aio) == 0)
+        nng_aio_result(transfer->aio) == 0) {
+        nng_stream_close(nng_aio_get_output(transfer->aio, 0)); /* at once */
         nng_stream_free(nng_aio_get_output(transfer->aio, 0));
+    }
     nng_aio_free(transfer->aio);
     transfer->aio = NULL;
 }
@@ -136,7 +139,11 @@ bool bus_transfer_is_idle(const struct bus_transfer *transfer)
 
 struct bus_stream {
     struct bus_stream_options options;
-    struct bus_transfer receive, send;
+    int socket_fd;               /* a duplicate for waiting, or -1 */
+    struct loop_source *socket;  /* NULL: receives go nng's way */
+    nng_aio *take;               /* takes what is there, without a callback */
+    struct bus_transfer receive; /* nng's way */
+    struct bus_transfer send;
     nng_aio *quick;               /* the same as `send` for small writes, without a callback */
     bool is_quick;                /* it is under way, as far as is known */
     struct loop_timer look_timer; /* for its end */
@@ -150,24 +157,42 @@ struct bus_stream {
     uint64_t heard_ms; /* when bytes came last */
     bool is_over;      /* to be ended, though the peer may live */
     int damage;        /* because it sent what is no frame: a frame_outcome */
-    bool is_paused;    /* no receive is under way: the peer has to read first */
+    bool is_paused;    /* does not listen: the peer has to read first */
     bool is_mute;      /* a write failed: the peer is gone */
     bool is_last_look; /* a receive failed; what the peer sent before may still be there */
 };
 
-/* `want`: bytes that must fit; more may come. */
+/* An operation without a callback: its count or result are set a moment before nng is through with
+ * it. */
+static bool aio_has_ended(nng_aio *aio, int *ret_code)
+{
+    if (!nng_aio_count(aio) && !nng_aio_result(aio))
+        return false;
+    nng_aio_wait(aio);
+    *ret_code = nng_aio_result(aio);
+    return true;
+}
+
+static void stream_fill(struct bus_stream *stream, nng_aio *aio)
+{
+    nng_iov iov = {.iov_buf = stream->in.bytes + stream->in.length,
+                   .iov_len = stream->in.capacity - stream->in.length};
+    assert(iov.iov_len > 0);
+    int code = nng_aio_set_iov(aio, 1, &iov);
+    assert(code == 0);
+    nng_stream_recv(stream->options.connection, aio);
+}
+
+/* Listens for what comes next. `want`: bytes that must fit; more may come. */
 static void stream_receive(struct bus_stream *stream, size_t want)
 {
     size_t room = want > RECEIVE_BYTES ? want : RECEIVE_BYTES;
     if (stream->in.length < room)
         (void)buffer_reserve(&stream->in, room - stream->in.length);
-    nng_iov iov = {.iov_buf = stream->in.bytes + stream->in.length,
-                   .iov_len = stream->in.capacity - stream->in.length};
-    assert(iov.iov_len > 0);
-    int code = nng_aio_set_iov(stream->receive.aio, 1, &iov);
-    assert(code == 0);
+    if (stream->socket)
+        return;
     bus_transfer_begin(&stream->receive);
-    nng_stream_recv(stream->options.connection, stream->receive.aio);
+    stream_fill(stream, stream->receive.aio);
 }
 
 static bool stream_is_clogged(const struct bus_stream *stream)
@@ -202,10 +227,17 @@ static size_t stream_parse(struct bus_stream *stream)
     return want;
 }
 
+static void stream_pause(struct bus_stream *stream, bool is_paused)
+{
+    if (stream->socket && stream->is_paused != is_paused)
+        (void)loop_watch_change(stream->options.loop, stream->socket, is_paused ? 0 : EPOLLIN);
+    stream->is_paused = is_paused;
+}
+
 static void stream_go_on(struct bus_stream *stream)
 {
     size_t want = stream_parse(stream);
-    stream->is_paused = stream_is_clogged(stream);
+    stream_pause(stream, stream_is_clogged(stream));
     if (!stream->in.length)
         buffer_clear(&stream->in, KEEP_BYTES_MAX);
     if (!stream->is_over && !stream->is_paused)
@@ -245,23 +277,13 @@ static bool is_peer_gone(int nng_code)
     return nng_code == NNG_ECLOSED || nng_code == NNG_ECONNSHUT || nng_code == NNG_ECONNRESET;
 }
 
-/* Its count or result are set a moment before nng is through with it. */
-static bool quick_take(struct bus_stream *stream, int *ret_code)
-{
-    if (!nng_aio_count(stream->quick) && !nng_aio_result(stream->quick))
-        return false;
-    nng_aio_wait(stream->quick);
-    stream->is_quick = false;
-    *ret_code = nng_aio_result(stream->quick);
-    return true;
-}
-
 static void stream_take_sent(struct bus_stream *stream)
 {
     int code;
     nng_aio *aio = stream->is_quick ? stream->quick : stream->send.aio;
-    if (stream->is_quick ? !quick_take(stream, &code) : !bus_transfer_take(&stream->send, &code))
+    if (!(stream->is_quick ? aio_has_ended(aio, &code) : bus_transfer_take(&stream->send, &code)))
         return;
+    stream->is_quick = false;
     stream->sent += nng_aio_count(aio);
     stream->written_bytes += nng_aio_count(aio);
     if (!code)
@@ -293,14 +315,12 @@ static void stream_flush(void *context)
         bus_bell_ring(stream->options.bell);
 }
 
-/* A peer that dies with unread frames resets the connection: nng fails the receive although answers
- * may wait in the socket. The next receive gives those, or fails at once. False: that was all. */
-static bool stream_take_received(struct bus_stream *stream)
+/* A receive has ended. A peer that dies with unread frames resets the connection: nng fails the
+ * receive although answers may wait in the socket. The next receive gives those, or fails at once.
+ * False: that was all. */
+static bool stream_take_in(struct bus_stream *stream, nng_aio *aio, int code)
 {
-    int code;
-    if (!bus_transfer_take(&stream->receive, &code))
-        return true;
-    stream->in.length += nng_aio_count(stream->receive.aio);
+    stream->in.length += nng_aio_count(aio);
     stream->heard_ms = loop_now_ms(stream->options.loop);
     if (!code)
         stream_go_on(stream);
@@ -312,16 +332,53 @@ static bool stream_take_received(struct bus_stream *stream)
     return true;
 }
 
+/* Frees the stream if it is over. */
+static void stream_check_end(struct bus_stream *stream, bool is_open)
+{
+    if (!is_open || stream->is_over)
+        stream->options.on_end(stream->options.context, stream->damage);
+}
+
+/* The receive ends while it is called, since something is there. One that does not would wait for
+ * nng's threads, and nobody for it. */
+static bool stream_take_what_is_there(struct bus_stream *stream)
+{
+    int code;
+    stream_fill(stream, stream->take);
+    if (aio_has_ended(stream->take, &code))
+        return stream_take_in(stream, stream->take, code);
+    stream->is_over = true;
+    return true;
+}
+
+/* A peer that hangs up while it should read will not: its answers are dropped, and what it had sent
+ * is still taken. */
+static void stream_on_socket(void *context, uint32_t epoll_events)
+{
+    struct bus_stream *stream = context;
+    bool is_open = true;
+    if (!stream->is_paused) {
+        is_open = stream_take_what_is_there(stream);
+    } else if (epoll_events & (EPOLLHUP | EPOLLERR)) {
+        stream->is_mute = true;
+        stream->queued.length = 0;
+        stream_go_on(stream);
+    }
+    stream_check_end(stream, is_open);
+}
+
 void bus_stream_on_ring(struct bus_stream *stream)
 {
-    bool is_open = stream_take_received(stream);
+    bool is_open = true;
+    int code;
+    if (bus_transfer_take(&stream->receive, &code))
+        is_open = stream_take_in(stream, stream->receive.aio, code);
     if (stream->is_paused && !stream_is_clogged(stream))
         stream_go_on(stream);
     stream_take_sent(stream);
-    if (!is_open || stream->is_over)
-        stream->options.on_end(stream->options.context, stream->damage);
-    else if (stream_unsent_bytes(stream))
+    if (stream_unsent_bytes(stream))
         loop_before_wait(stream->options.loop, &stream->flush, stream_flush, stream);
+    stream_check_end(stream, is_open);
 }
 
 void bus_stream_send(struct bus_stream *stream, const struct frame *frame)
@@ -362,20 +419,38 @@ void bus_stream_trust(struct bus_stream *stream)
     stream->body_bytes_max = LIMIT_FRAME_BODY_BYTES_MAX;
 }
 
+/* Without a socket to watch, nng's threads do. */
+static void stream_watch_socket(struct bus_stream *stream)
+{
+    stream->socket_fd = bus_descriptor_dup(stream->options.connection, stream->options.is_callee);
+    if (stream->socket_fd >= 0)
+        (void)loop_watch(stream->options.loop, stream->socket_fd, EPOLLIN, stream_on_socket, stream,
+                         &stream->socket);
+}
+
 struct bus_stream *bus_stream_new(const struct bus_stream_options *options)
 {
     struct bus_stream *stream = memory_new_zeroed(1, sizeof(*stream));
     stream->options = *options;
+    stream->socket_fd = -1;
     stream->body_bytes_max = LIMIT_GREETING_BYTES_MAX;
     stream->heard_ms = loop_now_ms(options->loop);
     if (bus_transfer_init(&stream->receive, options->bell) ||
         bus_transfer_init(&stream->send, options->bell) ||
-        nng_aio_alloc(&stream->quick, NULL, NULL)) {
+        nng_aio_alloc(&stream->quick, NULL, NULL) || nng_aio_alloc(&stream->take, NULL, NULL)) {
         bus_stream_free(stream);
         return NULL;
     }
+    stream_watch_socket(stream);
     stream_receive(stream, FRAME_HEADER_BYTES);
     return stream;
+}
+
+static void aio_end(nng_aio *aio)
+{
+    if (aio)
+        nng_aio_stop(aio);
+    nng_aio_free(aio);
 }
 
 void bus_stream_free(struct bus_stream *stream)
@@ -384,12 +459,14 @@ void bus_stream_free(struct bus_stream *stream)
         return;
     loop_task_cancel(stream->options.loop, &stream->flush);
     loop_timer_cancel(stream->options.loop, &stream->look_timer);
+    loop_unwatch(stream->options.loop, stream->socket);
+    if (stream->socket_fd >= 0)
+        (void)close(stream->socket_fd);
     nng_stream_close(stream->options.connection);
     bus_transfer_end(&stream->receive, false);
     bus_transfer_end(&stream->send, false);
-    if (stream->quick)
-        nng_aio_stop(stream->quick);
-    nng_aio_free(stream->quick);
+    aio_end(stream->take);
+    aio_end(stream->quick);
     nng_stream_free(stream->options.connection);
     buffer_free(&stream->in);
     buffer_free(&stream->sending);

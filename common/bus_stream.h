@@ -2,13 +2,14 @@
  * to bus_*.c.
  *
  * nng works on threads of its own and reports there: the callback only notes the end of a transfer
- * and rings a bell, an eventfd that the loop watches. All else runs on the loop thread. One receive
- * is always under way. Frames to send are collected during a turn and leave in one write before the
- * loop waits; those that come while a write is under way leave in the next.
+ * and rings a bell, an eventfd that the loop watches. All else runs on the loop thread. Frames to
+ * send are collected during a turn and leave in one write before the loop waits; those that come
+ * while a write is under way leave in the next.
  *
- * A small write goes into the socket's buffer while nng is called, nearly always: it has no
- * callback, for which a thread would wake, and where it has not ended at once it is looked at again
- * a little later. */
+ * The common case wakes none of those threads. The loop watches the connection's socket itself
+ * (bus_descriptor.h) and asks nng for what is there; only where it cannot, one receive of nng's is
+ * always under way. A small write goes into the socket's buffer while nng is called, nearly always:
+ * it has no callback, and where it has not ended at once it is looked at again a little later. */
 #pragma once
 
 #include "bus.h"
@@ -68,7 +69,7 @@ struct bus_stream_options {
     bool is_callee;
     /* A frame came; it may not free the stream. */
     void (*on_frame)(void *context, const struct frame *frame);
-    /* Once, from bus_stream_on_ring: the peer is gone, or sent what is no frame (`damage`, a
+    /* Once, from the loop: the peer is gone, or sent what is no frame (`damage`, a
      * frame_outcome; else 0), or was given up. After all whole frames that came before. Frees the
      * stream. */
     void (*on_end)(void *context, int damage);
