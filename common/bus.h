@@ -84,6 +84,8 @@ int bus_call(struct bus_client *client, uint16_t type, const struct buffer *body
 
 /* Sends a frame to which no reply will come. 0 or BUS_DOWN. */
 int bus_cast(struct bus_client *client, uint16_t type, const struct buffer *body);
+/* Calls and casts leave now, not at the end of the turn: for a caller whose turn is long. */
+void bus_client_flush(struct bus_client *client);
 /* Bytes queued and not yet given to the kernel. */
 size_t bus_client_unsent_bytes(const struct bus_client *client);
 /* Bytes given to the kernel over this connection; 0 if there is none. */

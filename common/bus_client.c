@@ -125,6 +125,12 @@ int bus_cast(struct bus_client *client, uint16_t type, const struct buffer *body
     return 0;
 }
 
+void bus_client_flush(struct bus_client *client)
+{
+    if (client->stream)
+        bus_stream_flush(client->stream);
+}
+
 size_t bus_client_unsent_bytes(const struct bus_client *client)
 {
     return client->stream ? bus_stream_unsent_bytes(client->stream) : 0;

@@ -391,6 +391,12 @@ void bus_stream_send(struct bus_stream *stream, const struct frame *frame)
     loop_before_wait(stream->options.loop, &stream->flush, stream_flush, stream);
 }
 
+void bus_stream_flush(struct bus_stream *stream)
+{
+    loop_task_cancel(stream->options.loop, &stream->flush);
+    stream_flush(stream);
+}
+
 size_t bus_stream_unsent_bytes(struct bus_stream *stream)
 {
     stream_take_sent(stream); /* a small write ends without a ring */

@@ -92,5 +92,7 @@ uint64_t bus_stream_heard_ms(const struct bus_stream *stream);
 void bus_stream_give_up(struct bus_stream *stream);
 /* Queues a frame (copied). */
 void bus_stream_send(struct bus_stream *stream, const struct frame *frame);
+/* What is queued leaves now, not at the end of the turn. */
+void bus_stream_flush(struct bus_stream *stream);
 /* The bell rang: takes what nng finished. */
 void bus_stream_on_ring(struct bus_stream *stream);

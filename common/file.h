@@ -45,8 +45,12 @@ int file_sync(const char *point, int fd);
  * FILE_FLOW_BYTES, at most two at once: a sync of another file on that disk waits for those, not
  * for all. To be called behind each write; zeroed at first. It makes nothing durable. An error is
  * that of a failed sync: the sync may not tell of it again, and what was written is lost or must be
- * written again. */
-#define FILE_FLOW_BYTES (128u << 10)
+ * written again.
+ *
+ * Small, for a kernel without preemption lets nobody else onto the processor while it sends one: a
+ * thread whose sync has ended meanwhile waits for that. For the same reason no single write should
+ * be larger. */
+#define FILE_FLOW_BYTES (32u << 10)
 struct file_flow {
     uint64_t begin, end, bytes;        /* the piece that grows */
     uint64_t before_begin, before_end; /* the one on its way */

@@ -100,6 +100,11 @@ int edge_call(struct httpd *httpd, uint16_t type, const struct buffer *body, uin
     return outcome;
 }
 
+void edge_flush(struct httpd *httpd, enum edge_peer peer)
+{
+    bus_client_flush(httpd->edges[peer].client);
+}
+
 bool edge_calls_at(const struct httpd *httpd, unsigned place, const char **ret_name,
                    uint64_t *ret_count)
 {

@@ -67,6 +67,9 @@ bool edge_is_up(const struct httpd *httpd, enum edge_peer peer);
 int edge_call(struct httpd *httpd, uint16_t type, const struct buffer *body, uint64_t deadline_ms,
               struct edge_call *call);
 
+/* What was sent there leaves now, not at the end of the turn. */
+void edge_flush(struct httpd *httpd, enum edge_peer peer);
+
 /* The name of the table's row `place` and how many of its calls were sent. False: no such row. */
 bool edge_calls_at(const struct httpd *httpd, unsigned place, const char **ret_name,
                    uint64_t *ret_count);

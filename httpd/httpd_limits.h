@@ -50,6 +50,9 @@
 /* Calls in flight, of LIMIT_BUS_CALLS_MAX places on an edge. While they are all taken, requests
  * collect, and the next message carries them together: this is what makes batches. */
 #define HTTPD_PROPOSE_CALLS_MAX 4u
+/* So many of one turn go out while it reads the others: the log syncs them meanwhile. Fewer are not
+ * worth a batch of their own. */
+#define HTTPD_PROPOSE_EARLY_COUNT 128u
 #define HTTPD_READ_INDEX_CALLS_MAX 1u /* two make batches of half the size */
 #define HTTPD_READ_CALLS_MAX 4u
 /* What the results of a batch may have: one transaction more than that still fits a frame. */

@@ -1,4 +1,5 @@
-/* A turn's requests are encoded into one PROPOSE at its end. While HTTPD_PROPOSE_CALLS_MAX of them
+/* A turn's requests are encoded into one PROPOSE at its end, or HTTPD_PROPOSE_EARLY_COUNT of them as
+ * soon as they are there. While HTTPD_PROPOSE_CALLS_MAX of them
  * are in flight the next requests wait in `unsent` and go out together: the busier raftd is, the
  * larger its batches. */
 #include "writes.h"
@@ -20,6 +21,7 @@ struct writes {
     struct request_list unsent;
     struct patience patience; /* of all, sent or not */
     unsigned calls_in_flight;
+    unsigned added_count; /* in this turn, since something was sent */
     struct buffer message, command;
 };
 
@@ -188,11 +190,17 @@ bool writes_wait(const struct writes *writes)
     return writes->calls_in_flight > 0 || !TAILQ_EMPTY(&writes->unsent);
 }
 
-void writes_at_turn_end(struct writes *writes)
+static void writes_send_all(struct writes *writes)
 {
+    writes->added_count = 0;
     while (!TAILQ_EMPTY(&writes->unsent) && writes->calls_in_flight < HTTPD_PROPOSE_CALLS_MAX)
         if (!writes_send(writes))
             break;
+}
+
+void writes_at_turn_end(struct writes *writes)
+{
+    writes_send_all(writes);
     buffer_clear(&writes->message, 2 * LIMIT_BATCH_BYTES_SOFT);
     buffer_clear(&writes->command, LIMIT_BATCH_BYTES_SOFT);
 }
@@ -207,6 +215,10 @@ void writes_add(struct writes *writes, struct request *request)
     }
     request_stage(request, &writes->unsent);
     patience_begin(&writes->patience, request);
+    if (++writes->added_count == HTTPD_PROPOSE_EARLY_COUNT) {
+        writes_send_all(writes);
+        edge_flush(writes->httpd, EDGE_RAFTD);
+    }
 }
 
 void writes_on_raftd_down(struct writes *writes)

@@ -119,10 +119,13 @@ static void writer_note_spare(struct writer *writer, const struct writer_job *jo
         writer->wants_spare = true;
 }
 
+/* With the mutex held, and let go meanwhile: the loop, once rung for, takes it. */
 static void writer_ring(struct writer *writer)
 {
     uint64_t one = 1;
+    (void)pthread_mutex_unlock(&writer->mutex);
     (void)!write(writer->done_fd, &one, sizeof(one));
+    (void)pthread_mutex_lock(&writer->mutex);
 }
 
 /* Both with the mutex held, and let go while they work. */
@@ -212,8 +215,8 @@ void writer_start(struct writer *writer, const struct writer_job *job)
     (void)pthread_mutex_lock(&writer->mutex);
     writer->job = *job;
     writer->busy = true;
-    (void)pthread_cond_broadcast(&writer->changed);
     (void)pthread_mutex_unlock(&writer->mutex);
+    (void)pthread_cond_broadcast(&writer->changed); /* finds the mutex free */
 }
 
 void writer_want_spare(struct writer *writer)

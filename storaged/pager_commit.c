@@ -5,6 +5,7 @@
 #include "pager_private.h"
 
 #include "buffer.h"
+#include "fault.h"
 #include "file.h"
 
 #include <assert.h>
@@ -13,7 +14,6 @@
 
 #define GROW_PAGES_MIN 256u /* the file grows by an eighth, within these: this is its headroom */
 #define GROW_PAGES_MAX 16384u
-#define WRITE_PARTS_MAX 256
 #define RELEASE_PAGES 16u /* of the free map, in the time one frame takes */
 
 /* The free map of this transaction: its own run is in use, the last one's is not. The bitmap is
@@ -98,33 +98,64 @@ static int end_of_sync(int code)
     return is_no_space(code) ? -EIO : code;
 }
 
-/* Frames that lie side by side in the file go out in one call; and all of them not at once, for
- * raftd's log is on the same disk, and each write waits for its sync. */
+/* What lies side by side in the file and goes out in one call. */
+struct piece {
+    struct iovec parts[FILE_FLOW_BYTES / PAGE_BYTES];
+    int count;
+    uint64_t offset;
+    size_t bytes;
+    struct file_flow flow;
+};
+_Static_assert(FILE_FLOW_BYTES % PAGE_BYTES == 0, "a piece has whole pages");
+
+static int piece_write(struct pager *pager, struct piece *piece)
+{
+    int code = 0;
+    if (piece->count)
+        code = file_write_parts_at("tree.page.write", pager->fd, piece->parts, piece->count,
+                                   piece->offset);
+    if (!code && piece->count)
+        code = end_of_sync(
+            file_flow("tree.page.flow", pager->fd, &piece->flow, piece->offset, piece->bytes));
+    piece->count = 0;
+    piece->bytes = 0;
+    return code;
+}
+
+/* Cuts what is longer than a piece. */
+static int piece_add(struct pager *pager, struct piece *piece, struct frame *frame)
+{
+    uint64_t offset = frame->number * PAGE_BYTES;
+    size_t left = (size_t)frame->pages * PAGE_BYTES;
+    for (uint8_t *bytes = frame->bytes; left > 0;) {
+        bool follows = piece->bytes < FILE_FLOW_BYTES && piece->offset + piece->bytes == offset;
+        int code = follows ? 0 : piece_write(pager, piece);
+        if (code)
+            return code;
+        if (!piece->count)
+            piece->offset = offset;
+        size_t room = FILE_FLOW_BYTES - piece->bytes, part = left < room ? left : room;
+        piece->parts[piece->count++] = (struct iovec){bytes, part};
+        piece->bytes += part;
+        bytes += part;
+        offset += part;
+        left -= part;
+    }
+    return 0;
+}
+
+/* Not all at once, for raftd's log is on the same disk, and each write waits for its sync. */
 static int pager_write_pages(struct pager *pager)
 {
     const struct frame_list *made = &pager->frozen.made;
-    struct file_flow flow = {0};
-    size_t at = 0;
+    struct piece piece = {0};
+    int code = 0;
     qsort(made->frames, made->count, sizeof(struct frame *), compare_frames);
-    while (at < made->count) {
-        struct iovec parts[WRITE_PARTS_MAX];
-        int count = 0;
-        uint64_t first = made->frames[at]->number, next = first;
-        while (at < made->count && made->frames[at]->number == next && count < WRITE_PARTS_MAX) {
-            struct frame *frame = made->frames[at++];
-            page_seal(frame->bytes, frame->pages);
-            parts[count++] = (struct iovec){frame->bytes, (size_t)frame->pages * PAGE_BYTES};
-            next += frame->pages;
-        }
-        int code =
-            file_write_parts_at("tree.page.write", pager->fd, parts, count, first * PAGE_BYTES);
-        if (!code)
-            code = end_of_sync(file_flow("tree.page.flow", pager->fd, &flow, first * PAGE_BYTES,
-                                         (next - first) * PAGE_BYTES));
-        if (code)
-            return code;
+    for (size_t i = 0; i < made->count && !code; i++) {
+        page_seal(made->frames[i]->bytes, made->frames[i]->pages);
+        code = piece_add(pager, &piece, made->frames[i]);
     }
-    return 0;
+    return code ? code : piece_write(pager, &piece);
 }
 
 /* Makes the file `pages` long. It leaves none without a block: a write within it finds its room. */
@@ -181,7 +212,9 @@ static int pager_write_shrink(struct pager *pager)
 int pager_write(struct pager *pager)
 {
     struct frozen *frozen = &pager->frozen;
-    int code = lengthen(pager->fd, &frozen->file_pages, frozen->pages); /* room was made before */
+    int code = fault_check("tree.write"); /* the whole, however many pieces it has */
+    if (!code)                            /* room was made before */
+        code = lengthen(pager->fd, &frozen->file_pages, frozen->pages);
     if (!code)
         code = pager_write_pages(pager);
     if (!code)

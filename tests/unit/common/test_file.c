@@ -91,7 +91,7 @@ static int note_flush(int fd, uint64_t offset, uint64_t bytes, unsigned flags)
  * never three. */
 START_TEST(test_file_flow_has_two_pieces_on_their_way)
 {
-    enum { PART = 48 << 10, PER_PIECE = (FILE_FLOW_BYTES + PART - 1) / PART };
+    enum { PART = FILE_FLOW_BYTES * 3 / 8, PER_PIECE = (FILE_FLOW_BYTES + PART - 1) / PART };
     struct file_layer noting = file_layer_system;
     static uint8_t bytes[PART];
     struct file_flow flow = {0};

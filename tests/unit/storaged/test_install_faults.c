@@ -326,8 +326,8 @@ START_TEST(test_install_and_checkpoints_of_the_old_store_keep_apart)
     /* The giver's end writes its checkpoint: the first pass. */
     run_in_child("tree.page.sync:2=delay:700", install_behind_checkpoint);
     run_in_child("bulk.sync:1=delay:6000", install_holds_checkpoints);
-    run_in_child("tree.page.write:2+=ENOSPC", install_over_waiting_checkpoint);
-    run_in_child("tree.page.write:2=ENOSPC", refused_over_waiting_checkpoint);
+    run_in_child("tree.write:2+=ENOSPC", install_over_waiting_checkpoint);
+    run_in_child("tree.write:2=ENOSPC", refused_over_waiting_checkpoint);
 }
 END_TEST
 
