@@ -357,7 +357,7 @@ static void stream_on_socket(void *context, uint32_t epoll_events)
 {
     struct bus_stream *stream = context;
     bool is_open = true;
-    if (!stream->is_paused) {
+    if (!stream->is_paused && !stream->is_over) {
         is_open = stream_take_what_is_there(stream);
     } else if (epoll_events & (EPOLLHUP | EPOLLERR)) {
         stream->is_mute = true;
