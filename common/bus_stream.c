@@ -139,7 +139,7 @@ bool bus_transfer_is_idle(const struct bus_transfer *transfer)
 
 struct bus_stream {
     struct bus_stream_options options;
-    int socket_fd;               /* a duplicate for waiting, or -1 */
+    int socket_fd;               /* a duplicate for waiting, or -1: not there, or not looked for */
     struct loop_source *socket;  /* NULL: receives go nng's way */
     nng_aio *take;               /* takes what is there, without a callback */
     struct bus_transfer receive; /* nng's way */
@@ -160,6 +160,7 @@ struct bus_stream {
     bool is_paused;    /* does not listen: the peer has to read first */
     bool is_mute;      /* a write failed: the peer is gone */
     bool is_last_look; /* a receive failed; what the peer sent before may still be there */
+    bool has_received; /* something */
 };
 
 /* An operation without a callback: its count or result are set a moment before nng is through with
@@ -315,6 +316,20 @@ static void stream_flush(void *context)
         bus_bell_ring(stream->options.bell);
 }
 
+static void stream_on_socket(void *context, uint32_t epoll_events);
+
+/* From the first bytes on. Those come nng's way: it watches each socket for its peer's hanging up,
+ * without end and in vain, until it has once waited for something. Without a socket to watch, all
+ * come nng's way. */
+static void stream_watch_socket(struct bus_stream *stream)
+{
+    stream->has_received = true;
+    stream->socket_fd = bus_descriptor_dup(stream->options.connection, stream->options.is_callee);
+    if (stream->socket_fd >= 0)
+        (void)loop_watch(stream->options.loop, stream->socket_fd, EPOLLIN, stream_on_socket, stream,
+                         &stream->socket);
+}
+
 /* A receive has ended. A peer that dies with unread frames resets the connection: nng fails the
  * receive although answers may wait in the socket. The next receive gives those, or fails at once.
  * False: that was all. */
@@ -322,6 +337,8 @@ static bool stream_take_in(struct bus_stream *stream, nng_aio *aio, int code)
 {
     stream->in.length += nng_aio_count(aio);
     stream->heard_ms = loop_now_ms(stream->options.loop);
+    if (!code && !stream->has_received)
+        stream_watch_socket(stream);
     if (!code)
         stream_go_on(stream);
     else if (!stream->is_last_look)
@@ -425,15 +442,6 @@ void bus_stream_trust(struct bus_stream *stream)
     stream->body_bytes_max = LIMIT_FRAME_BODY_BYTES_MAX;
 }
 
-/* Without a socket to watch, nng's threads do. */
-static void stream_watch_socket(struct bus_stream *stream)
-{
-    stream->socket_fd = bus_descriptor_dup(stream->options.connection, stream->options.is_callee);
-    if (stream->socket_fd >= 0)
-        (void)loop_watch(stream->options.loop, stream->socket_fd, EPOLLIN, stream_on_socket, stream,
-                         &stream->socket);
-}
-
 struct bus_stream *bus_stream_new(const struct bus_stream_options *options)
 {
     struct bus_stream *stream = memory_new_zeroed(1, sizeof(*stream));
@@ -447,7 +455,6 @@ struct bus_stream *bus_stream_new(const struct bus_stream_options *options)
         bus_stream_free(stream);
         return NULL;
     }
-    stream_watch_socket(stream);
     stream_receive(stream, FRAME_HEADER_BYTES);
     return stream;
 }

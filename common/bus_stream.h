@@ -7,9 +7,10 @@
  * while a write is under way leave in the next.
  *
  * The common case wakes none of those threads. The loop watches the connection's socket itself
- * (bus_descriptor.h) and asks nng for what is there; only where it cannot, one receive of nng's is
- * always under way. A small write goes into the socket's buffer while nng is called, nearly always:
- * it has no callback, and where it has not ended at once it is looked at again a little later. */
+ * (bus_descriptor.h) and asks nng for what is there; only before the first bytes, and where it
+ * cannot, one receive of nng's is always under way. A small write goes into the socket's buffer
+ * while nng is called, nearly always: it has no callback, and where it has not ended at once it is
+ * looked at again a little later. */
 #pragma once
 
 #include "bus.h"

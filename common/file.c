@@ -188,11 +188,14 @@ int file_sync(const char *point, int fd)
 
 static int flow_push(int fd, struct file_flow *flow)
 {
+    uint64_t first = flow->sent[flow->oldest].begin, last = flow->sent[flow->oldest].end;
     int code = file_layer->flush(fd, flow->begin, flow->end - flow->begin, SYNC_FILE_RANGE_WRITE);
-    if (!code && flow->before_end)
-        code = file_layer->flush(fd, flow->before_begin, flow->before_end - flow->before_begin,
-                                 SYNC_FILE_RANGE_WAIT_BEFORE);
-    *flow = (struct file_flow){.before_begin = flow->begin, .before_end = flow->end};
+    if (!code && last > first)
+        code = file_layer->flush(fd, first, last - first, SYNC_FILE_RANGE_WAIT_BEFORE);
+    flow->sent[flow->oldest].begin = flow->begin;
+    flow->sent[flow->oldest].end = flow->end;
+    flow->oldest = (flow->oldest + 1) % (FILE_FLOW_PIECES - 1);
+    flow->bytes = 0;
     return code;
 }
 

@@ -42,18 +42,22 @@ int file_write_parts_at(const char *point, int fd, struct iovec *parts, int part
                         uint64_t offset);
 int file_sync(const char *point, int fd);
 /* What was written ahead of a sync, in ascending order, goes to the disk in pieces of at least
- * FILE_FLOW_BYTES, at most two at once: a sync of another file on that disk waits for those, not
- * for all. To be called behind each write; zeroed at first. It makes nothing durable. An error is
- * that of a failed sync: the sync may not tell of it again, and what was written is lost or must be
- * written again.
+ * FILE_FLOW_BYTES, at most FILE_FLOW_PIECES at once: a sync of another file on that disk waits for
+ * those, not for all. To be called behind each write; zeroed at first. It makes nothing durable. An
+ * error is that of a failed sync: the sync may not tell of it again, and what was written is lost
+ * or must be written again.
  *
  * Small, for a kernel without preemption lets nobody else onto the processor while it sends one: a
  * thread whose sync has ended meanwhile waits for that. For the same reason no single write should
  * be larger. */
 #define FILE_FLOW_BYTES (32u << 10)
+#define FILE_FLOW_PIECES 8u
 struct file_flow {
-    uint64_t begin, end, bytes;        /* the piece that grows */
-    uint64_t before_begin, before_end; /* the one on its way */
+    uint64_t begin, end, bytes; /* the piece that grows */
+    struct {
+        uint64_t begin, end;
+    } sent[FILE_FLOW_PIECES - 1]; /* and not waited for; empty: none */
+    unsigned oldest;              /* of them */
 };
 int file_flow(const char *point, int fd, struct file_flow *flow, uint64_t offset, uint64_t bytes);
 int file_resize(const char *point, int fd, uint64_t bytes);

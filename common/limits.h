@@ -89,7 +89,7 @@
 
 /* HTTP. At the connection cap new ones are refused, 503. */
 #define LIMIT_HTTP_CONNECTIONS_MAX 4096u
-#define LIMIT_HTTP_HEADER_BYTES_MAX (12u << 10) /* 431; no client sends half of it */
+#define LIMIT_HTTP_HEADER_BYTES_MAX (16u << 10) /* 431; no client sends half of it */
 #define LIMIT_HTTP_URI_BYTES_MAX                                                                   \
     (8u << 10) /* 414; a key of 1 KiB, every byte escaped, is 3 KiB                                \
                 */

@@ -11,8 +11,9 @@
 
 /* What libmicrohttpd may use for one connection: the longest head, its table of header lines, and
  * an answer's head with the longest Location. Past it libmicrohttpd itself says 414 or 431. It
- * clears all of it behind each request, so that each KiB costs: from 36 to 28, 4 % of the PUTs. */
-#define HTTPD_CONNECTION_BYTES_MAX (LIMIT_HTTP_HEADER_BYTES_MAX + (16u << 10))
+ * clears all of it behind each request. More than 32 KiB, so that it comes from the system and goes
+ * back there: a connection that only opens touches none of it. */
+#define HTTPD_CONNECTION_BYTES_MAX (LIMIT_HTTP_HEADER_BYTES_MAX + (20u << 10))
 
 /* How long a client may take: to the end of its head from the end of its first line (before that a
  * connection is idle: LIMIT_HTTP_IDLE_MS_MAX from its beginning, or its last answer); for a body,
@@ -130,6 +131,7 @@
 /* Passes of libmicrohttpd in one turn before the edges get theirs. */
 #define HTTPD_RUNS_MAX 8u
 
+_Static_assert(HTTPD_CONNECTION_BYTES_MAX > 32u << 10, "libmicrohttpd maps it");
 _Static_assert(HTTPD_RESULTS_BYTES_MAX + LIMIT_VALUE_BYTES_CAP + (2u << 20) <
                    LIMIT_FRAME_BODY_BYTES_MAX,
                "the results of a batch fit a frame");

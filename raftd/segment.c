@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define SEGMENT_MAGIC "CONRLOG1"
+#define ZERO_BYTES (1u << 20)
 
 void segment_path(char into[SEGMENT_NAME_BYTES], uint64_t first_index)
 {
@@ -74,11 +75,11 @@ void segment_free(struct segment *segment)
 
 static int write_zeros(int fd, uint64_t bytes)
 {
-    uint8_t *zeros = memory_new_zeroed(1, FILE_FLOW_BYTES);
+    uint8_t *zeros = memory_new_zeroed(1, ZERO_BYTES);
     struct file_flow flow = {0};
     int code = 0;
-    for (uint64_t at = 0; at < bytes && !code; at += FILE_FLOW_BYTES) {
-        uint64_t part = bytes - at < FILE_FLOW_BYTES ? bytes - at : FILE_FLOW_BYTES;
+    for (uint64_t at = 0; at < bytes && !code; at += ZERO_BYTES) {
+        uint64_t part = bytes - at < ZERO_BYTES ? bytes - at : ZERO_BYTES;
         code = file_write_at("log.create", fd, zeros, part, at);
         if (!code)
             code = file_flow("log.create", fd, &flow, at, part);

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define TRANSACTION 1u
-#define WRITE_BYTES FILE_FLOW_BYTES
+#define WRITE_BYTES (1u << 20)
 
 struct level {
     uint8_t page[PAGE_BYTES];

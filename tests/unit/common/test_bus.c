@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Both ends run on one loop; nng starts inside the test, so after Check's fork. */
@@ -573,6 +574,30 @@ START_TEST(test_bus_caller_that_hangs_up_unread_is_parted)
 }
 END_TEST
 
+/* While the loop is busy elsewhere, a peer that has hung up keeps nobody busy: nng 1.5.2 would look
+ * at its socket again and again. */
+START_TEST(test_bus_peer_that_hangs_up_costs_nothing_meanwhile)
+{
+    uint8_t hello[FRAME_HEADER_BYTES + 1];
+    int fd = -1;
+    start_loop();
+    int listener = rogue_listen();
+    start_client();
+    WAIT_FOR((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0);
+    WAIT_FOR(rogue_receive(fd, hello, sizeof(hello)));
+    rogue_send(fd, FRAME_TYPE_WELCOME, wire_load_u64(hello + 8), 0, "epoch 11");
+    WAIT_FOR(ups == 1);
+    loop_turn(loop, 0);
+    close(fd);
+    clock_t before = clock();
+    usleep(500000); /* what it is busy with */
+    ck_assert_int_lt(clock() - before, CLOCKS_PER_SEC / 20);
+    WAIT_FOR(downs == 1);
+    close(listener);
+    finish();
+}
+END_TEST
+
 /* Switches of all of this process's threads but the first. */
 static unsigned long long switches_of_others(void)
 {
@@ -970,7 +995,8 @@ UNIT_MAIN("bus", test_bus_call_before_the_peer_is_down_after_it_is_answered,
           test_bus_caller_dials_on_after_callees_that_vanish,
           test_bus_answers_of_a_dead_callee_count, test_bus_greeted_callers_outlast_strangers,
           test_bus_carries_the_largest_frames, test_bus_unread_answers_are_bounded,
-          test_bus_caller_that_hangs_up_unread_is_parted, test_bus_wakes_no_thread_of_nng,
+          test_bus_caller_that_hangs_up_unread_is_parted,
+          test_bus_peer_that_hangs_up_costs_nothing_meanwhile, test_bus_wakes_no_thread_of_nng,
           test_bus_tcp_wakes_no_thread_of_nng, test_bus_tcp_callee_that_restarts_is_found_at_once,
           test_bus_tcp_frames_leave_at_once, test_bus_tcp_address_in_use_is_named,
           test_bus_tcp_dialling_tells_why_it_fails, test_bus_tcp_caller_may_be_freed_at_any_time,

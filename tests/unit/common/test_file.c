@@ -87,9 +87,9 @@ static int note_flush(int fd, uint64_t offset, uint64_t bytes, unsigned flags)
     return file_layer_system.flush(fd, offset, bytes, flags);
 }
 
-/* Pieces go out once they are large enough, and only then is the one before waited for: there are
- * never three. */
-START_TEST(test_file_flow_has_two_pieces_on_their_way)
+/* Pieces go out once they are large enough, and only then is the oldest waited for: there is never
+ * one more than may be. */
+START_TEST(test_file_flow_has_so_many_pieces_on_their_way)
 {
     enum { PART = FILE_FLOW_BYTES * 3 / 8, PER_PIECE = (FILE_FLOW_BYTES + PART - 1) / PART };
     struct file_layer noting = file_layer_system;
@@ -100,23 +100,23 @@ START_TEST(test_file_flow_has_two_pieces_on_their_way)
     enter_folder();
     file_layer = &noting;
     ck_assert_int_eq(file_open("t", "f", O_RDWR | O_CREAT, 0600, &fd), 0);
-    for (uint64_t i = 0; i < 3 * PER_PIECE + 1; i++) {
+    for (uint64_t i = 0; i < (FILE_FLOW_PIECES + 1) * PER_PIECE + 1; i++) {
         uint64_t at = i * 2 * PART; /* with gaps */
         ck_assert_int_eq(file_write_at("t", fd, bytes, PART, at), 0);
         ck_assert_int_eq(file_flow("t", fd, &flow, at, PART), 0);
     }
-    ck_assert_uint_eq(flushes_count, 5);
-    for (unsigned i = 0; i < 5; i++) {
-        static const unsigned pieces[] = {0, 1, 0, 2, 1};
-        bool begins = i == 0 || i % 2 == 1;
+    static const unsigned pieces[] = {0, 1, 2, 3, 4, 5, 6, 7, 0, 8, 1};
+    ck_assert_uint_eq(flushes_count, 11);
+    for (unsigned i = 0; i < 11; i++) {
+        bool begins = i != 8 && i != 10;
         ck_assert_uint_eq(flushes[i].offset, (uint64_t)pieces[i] * PER_PIECE * 2 * PART);
         ck_assert_uint_eq(flushes[i].bytes, (2 * PER_PIECE - 1) * (uint64_t)PART);
         ck_assert_uint_eq(flushes[i].flags,
                           begins ? SYNC_FILE_RANGE_WRITE : SYNC_FILE_RANGE_WAIT_BEFORE);
     }
-    for (failing_flush = 6; failing_flush <= 7; failing_flush++) {
-        flow = (struct file_flow){.before_end = 1};
-        flushes_count = 5;
+    for (failing_flush = 12; failing_flush <= 13; failing_flush++) {
+        flow = (struct file_flow){.sent[0].end = 1};
+        flushes_count = 11;
         ck_assert_int_eq(file_flow("t", fd, &flow, 0, FILE_FLOW_BYTES), -EIO);
     }
     file_layer = &file_layer_system;
@@ -237,7 +237,7 @@ END_TEST
 #endif
 
 UNIT_MAIN("file", test_file_short_and_interrupted_transfers_are_completed,
-          test_file_flow_has_two_pieces_on_their_way,
+          test_file_flow_has_so_many_pieces_on_their_way,
           test_file_replace_leaves_whole_content_and_no_leftover,
           test_datadir_second_lock_names_the_owner,
           test_datadir_lock_from_outside_makes_nothing_and_names_the_owner,
