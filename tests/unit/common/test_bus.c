@@ -314,6 +314,17 @@ static bool rogue_receive(int fd, void *into, size_t bytes)
            recv(fd, into, bytes, MSG_DONTWAIT) == (ssize_t)bytes;
 }
 
+/* Welcomes the caller that dials; returns the connection to it. */
+static int rogue_welcome(int listener)
+{
+    uint8_t hello[FRAME_HEADER_BYTES + 1];
+    int fd = -1;
+    WAIT_FOR((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0);
+    WAIT_FOR(rogue_receive(fd, hello, sizeof(hello)));
+    rogue_send(fd, FRAME_TYPE_WELCOME, wire_load_u64(hello + 8), 0, "epoch 11");
+    return fd;
+}
+
 static bool rogue_is_cut(int fd)
 {
     char byte;
@@ -420,16 +431,13 @@ END_TEST
  * reset, not an end. Often, for what nng sees first is a matter of luck. */
 START_TEST(test_bus_answers_of_a_dead_callee_count)
 {
-    uint8_t hello[FRAME_HEADER_BYTES + 1], frame[FRAME_HEADER_BYTES + 1];
+    uint8_t frame[FRAME_HEADER_BYTES + 1];
     uint8_t answers[2 * (FRAME_HEADER_BYTES + 64)];
     start_loop();
     int listener = rogue_listen();
     start_client();
     for (unsigned round = 1; round <= 100; round++) {
-        int fd = -1;
-        WAIT_FOR((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0);
-        WAIT_FOR(rogue_receive(fd, hello, sizeof(hello)));
-        rogue_send(fd, FRAME_TYPE_WELCOME, wire_load_u64(hello + 8), 0, "epoch 11");
+        int fd = rogue_welcome(listener);
         WAIT_FOR(ups == round);
         for (unsigned i = 0; i < 3; i++)
             ck_assert_int_eq(call(TYPE_ECHO, "?", 5000), 0);
@@ -578,14 +586,10 @@ END_TEST
  * at its socket again and again. */
 START_TEST(test_bus_peer_that_hangs_up_costs_nothing_meanwhile)
 {
-    uint8_t hello[FRAME_HEADER_BYTES + 1];
-    int fd = -1;
     start_loop();
     int listener = rogue_listen();
     start_client();
-    WAIT_FOR((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0);
-    WAIT_FOR(rogue_receive(fd, hello, sizeof(hello)));
-    rogue_send(fd, FRAME_TYPE_WELCOME, wire_load_u64(hello + 8), 0, "epoch 11");
+    int fd = rogue_welcome(listener);
     WAIT_FOR(ups == 1);
     loop_turn(loop, 0);
     close(fd);
@@ -850,16 +854,12 @@ END_TEST
 START_TEST(test_bus_small_frames_that_must_wait_arrive)
 {
     static uint8_t bytes[1u << 16];
-    uint8_t hello[FRAME_HEADER_BYTES + 1];
     struct buffer body = {.bytes = bytes, .length = 10000};
     size_t sent = 0, received = 0;
-    int fd = -1;
     start_loop();
     int listener = rogue_listen();
     start_client();
-    WAIT_FOR((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0);
-    WAIT_FOR(rogue_receive(fd, hello, sizeof(hello)));
-    rogue_send(fd, FRAME_TYPE_WELCOME, wire_load_u64(hello + 8), 0, "epoch 11");
+    int fd = rogue_welcome(listener);
     WAIT_FOR(ups == 1);
     for (unsigned round = 0; round < 20; round++) {
         do {
