@@ -48,8 +48,9 @@ int file_sync(const char *point, int fd);
  * or must be written again.
  *
  * Small, for a kernel without preemption lets nobody else onto the processor while it sends one: a
- * thread whose sync has ended meanwhile waits for that. For the same reason no single write should
- * be larger. */
+ * thread whose sync has ended meanwhile waits for that. What goes on all the time beside a log
+ * (checkpoints) is written no larger either; what others wait for (a log's next file, an installed
+ * store) is, since larger is faster. */
 #define FILE_FLOW_BYTES (32u << 10)
 #define FILE_FLOW_PIECES 8u
 struct file_flow {
