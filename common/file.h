@@ -52,7 +52,7 @@ int file_sync(const char *point, int fd);
  * (checkpoints) is written no larger either; what others wait for (a log's next file, an installed
  * store) is, since larger is faster. */
 #define FILE_FLOW_BYTES (32u << 10)
-#define FILE_FLOW_PIECES 8u
+#define FILE_FLOW_PIECES 4u /* more: the log waits; fewer: a disk that is far away is idle */
 struct file_flow {
     uint64_t begin, end, bytes; /* the piece that grows */
     struct {
