@@ -1,6 +1,6 @@
 /* When checkpoints happen; the worker writes them. Owner: storaged.
  *
- * One begins when enough pages changed (STORE_DIRTY_BYTES_SOFT), when a change has waited
+ * One begins when enough pages changed (STORE_CHECKPOINT_BYTES_*), when a change has waited
  * CHECKPOINT_WAIT_MS, and at the end. After one the file may be compacted, in steps. Idle, there is
  * no timer. The worker sees nothing but the frozen transaction (store_checkpoint_write). */
 #pragma once

@@ -457,18 +457,18 @@ static uint64_t store_dirty_bytes_max(const struct store *store, uint64_t limit,
     return room < limit ? room : limit;
 }
 
-static uint64_t store_dirty_bytes_hard(const struct store *store)
+static uint64_t store_checkpoint_bytes(const struct store *store)
 {
     const struct freemap *map = pager_freemap(store->pager);
-    uint64_t share = (map->pages - map->unused_count) / STORE_DIRTY_SHARE * PAGE_BYTES;
-    if (share < STORE_DIRTY_BYTES_HARD_MIN)
-        return STORE_DIRTY_BYTES_HARD_MIN;
-    return share < STORE_DIRTY_BYTES_HARD_MAX ? share : STORE_DIRTY_BYTES_HARD_MAX;
+    uint64_t share = (map->pages - map->unused_count) / STORE_CHECKPOINT_SHARE * PAGE_BYTES;
+    if (share < STORE_CHECKPOINT_BYTES_MIN)
+        return STORE_CHECKPOINT_BYTES_MIN;
+    return share < STORE_CHECKPOINT_BYTES_MAX ? share : STORE_CHECKPOINT_BYTES_MAX;
 }
 
 bool store_is_full(const struct store *store)
 {
-    uint64_t limit = store_dirty_bytes_hard(store);
+    uint64_t limit = 2 * store_checkpoint_bytes(store);
     return store_unwritten_bytes(store) >= store_dirty_bytes_max(store, limit, 2);
 }
 
@@ -486,7 +486,7 @@ bool store_wants_checkpoint(const struct store *store)
 {
     return store_waits_for_pages(store) ||
            pager_dirty_bytes(store->pager) >=
-               store_dirty_bytes_max(store, STORE_DIRTY_BYTES_SOFT, 4);
+               store_dirty_bytes_max(store, store_checkpoint_bytes(store), 4);
 }
 
 /* Pages are free two commits after they were freed, and cut off the file by the next. */

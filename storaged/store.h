@@ -18,14 +18,15 @@
 #include "status.h"
 #include "view.h"
 
-/* Bytes of changed pages. At SOFT a checkpoint begins; at HARD entries wait (BUSY) until one is
- * through. HARD is a share of the pages in use, within bounds: what was changed lies in the file
- * two or three times before its old places can be used again (freemap.h), and a small store's file
- * should not become several times its size for a slow disk. */
-#define STORE_DIRTY_BYTES_SOFT (32u << 20)
-#define STORE_DIRTY_BYTES_HARD_MIN (64u << 20)
-#define STORE_DIRTY_BYTES_HARD_MAX (192u << 20)
-#define STORE_DIRTY_SHARE 4u
+/* Bytes of changed pages. At a share of the pages in use, within bounds, a checkpoint begins; at
+ * twice that entries wait (BUSY) until one is through. The larger the store, the more it helps to
+ * wait: random keys change a leaf each, but the branches above are written once for all of them
+ * (10 M keys: 1.5 pages to a put with MIN, 1.1 with MAX). A share, since what was changed lies in
+ * the file two or three times before its old places can be used again (freemap.h), and a small
+ * store's file should not become several times its size for a slow disk. */
+#define STORE_CHECKPOINT_SHARE 8u
+#define STORE_CHECKPOINT_BYTES_MIN (32u << 20)
+#define STORE_CHECKPOINT_BYTES_MAX (128u << 20)
 /* At each applied index divisible by this the state hash is remembered, so that nodes which are
  * never at the same index at the same time can be compared. */
 #define STORE_MARK_ENTRIES 256u
@@ -89,8 +90,9 @@ void store_set_no_space(struct store *store, bool no_space);
 /* Before `entries` of `bytes` in all are applied: room for them in the file. As pager_make_room. */
 int store_make_room(struct store *store, uint64_t bytes, uint64_t entries);
 
-bool store_is_full(const struct store *store);          /* HARD reached */
-bool store_wants_checkpoint(const struct store *store); /* SOFT reached */
+/* So many bytes of changed pages that entries have to wait. */
+bool store_is_full(const struct store *store);
+bool store_wants_checkpoint(const struct store *store);
 /* Something a commit would put right: entries since the durable index (whether on their way or
  * not), moved pages, free pages that the next commits may cut off the file, headroom that could not
  * be had. */

@@ -63,7 +63,7 @@ static int work_scratch(void)
     static uint8_t page[PAGE_BYTES];
     static int fd = -1;
     int code = fd < 0 ? file_open("", "scratch", O_RDWR | O_CREAT, 0600, &fd) : 0;
-    for (uint64_t at = 0; !code && at < STORE_DIRTY_BYTES_SOFT; at += PAGE_BYTES)
+    for (uint64_t at = 0; !code && at < STORE_CHECKPOINT_BYTES_MAX; at += PAGE_BYTES)
         code = file_write_at("", fd, page, sizeof(page), at * 2);
     return code ? code : file_sync("", fd);
 }
