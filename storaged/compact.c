@@ -32,7 +32,8 @@ static bool compact_begin(struct compact *compact, struct pager *pager)
 {
     const struct freemap *map = pager_freemap(pager);
     uint64_t used = map->pages - map->unused_count + views_held_pages(pager);
-    if (map->spare_count < used / 4 + SPARE_PAGES_MIN || !compact_is_due(compact, pager))
+    if (map->spare_count < used / COMPACT_SHARE + SPARE_PAGES_MIN ||
+        !compact_is_due(compact, pager))
         return false;
     (void)pager_seal_transaction(pager); /* pages made just now may lie at the end too */
     compact->active = true;

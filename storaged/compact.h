@@ -12,6 +12,9 @@
 
 #include "tree.h"
 
+/* A file is made smaller when more than this share of its pages in use is free beside them. */
+#define COMPACT_SHARE 4u
+
 struct compact {
     bool active;
     uint64_t below; /* pages from here on are moved */

@@ -9,7 +9,7 @@
  * commit writes) and `reusable` (may be allocated), and the runs waiting to become reusable, in the
  * order of their commits.
  *
- * The whole bitmap goes out with each commit: 32 KiB for a file of 1 GiB, where a commit writes 32
+ * The whole bitmap goes out with each commit: 32 KiB for a file of 1 GiB, where a commit writes 64
  * MiB. The file is cut where its end is reusable (freemap_trim); pages that stand in the way are
  * moved down by compact.h. */
 #pragma once

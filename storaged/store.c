@@ -457,18 +457,38 @@ static uint64_t store_dirty_bytes_max(const struct store *store, uint64_t limit,
     return room < limit ? room : limit;
 }
 
-static uint64_t store_checkpoint_bytes(const struct store *store)
+static uint64_t share_within(uint64_t bytes, uint64_t share, uint64_t min, uint64_t max)
+{
+    bytes /= share;
+    if (bytes < min)
+        return min;
+    return bytes < max ? bytes : max;
+}
+
+_Static_assert(STORE_CHECKPOINT_SHARE > 3 * COMPACT_SHARE,
+               "what three checkpoints leave behind is used again, not compacted");
+
+uint64_t store_checkpoint_bytes(uint64_t pages_used)
+{
+    return share_within(pages_used * PAGE_BYTES, STORE_CHECKPOINT_SHARE, STORE_CHECKPOINT_BYTES_MIN,
+                        STORE_CHECKPOINT_BYTES_MAX);
+}
+
+uint64_t store_full_bytes(uint64_t pages_used)
+{
+    return share_within(pages_used * PAGE_BYTES, STORE_FULL_SHARE, STORE_FULL_BYTES_MIN,
+                        STORE_FULL_BYTES_MAX);
+}
+
+static uint64_t store_pages_used(const struct store *store)
 {
     const struct freemap *map = pager_freemap(store->pager);
-    uint64_t share = (map->pages - map->unused_count) / STORE_CHECKPOINT_SHARE * PAGE_BYTES;
-    if (share < STORE_CHECKPOINT_BYTES_MIN)
-        return STORE_CHECKPOINT_BYTES_MIN;
-    return share < STORE_CHECKPOINT_BYTES_MAX ? share : STORE_CHECKPOINT_BYTES_MAX;
+    return map->pages - map->unused_count;
 }
 
 bool store_is_full(const struct store *store)
 {
-    uint64_t limit = 2 * store_checkpoint_bytes(store);
+    uint64_t limit = store_full_bytes(store_pages_used(store));
     return store_unwritten_bytes(store) >= store_dirty_bytes_max(store, limit, 2);
 }
 
@@ -484,18 +504,19 @@ static bool store_waits_for_pages(const struct store *store)
 
 bool store_wants_checkpoint(const struct store *store)
 {
+    uint64_t limit = store_checkpoint_bytes(store_pages_used(store));
     return store_waits_for_pages(store) ||
-           pager_dirty_bytes(store->pager) >=
-               store_dirty_bytes_max(store, store_checkpoint_bytes(store), 4);
+           pager_dirty_bytes(store->pager) >= store_dirty_bytes_max(store, limit, 4);
 }
 
 /* Pages are free two commits after they were freed, and cut off the file by the next. */
 static bool store_may_shrink(const struct store *store)
 {
     const struct freemap *map = pager_freemap(store->pager);
-    uint64_t used = map->pages - map->unused_count;
+    uint64_t used = store_pages_used(store);
     return store->shrink_commits > 0 &&
-           (map->unused_count > used / 4 + SHRINK_PAGES_MIN || pager_may_be_cut(store->pager));
+           (map->unused_count > used / COMPACT_SHARE + SHRINK_PAGES_MIN ||
+            pager_may_be_cut(store->pager));
 }
 
 bool store_has_changes(const struct store *store)

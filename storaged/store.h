@@ -18,15 +18,21 @@
 #include "status.h"
 #include "view.h"
 
-/* Bytes of changed pages. At a share of the pages in use, within bounds, a checkpoint begins; at
- * twice that entries wait (BUSY) until one is through. The larger the store, the more it helps to
+/* Bytes of changed pages. At the one share of the pages in use, within bounds, a checkpoint begins;
+ * at the other entries wait (BUSY) until one is through. The larger the store, the more it helps to
  * wait: random keys change a leaf each, but the branches above are written once for all of them
- * (10 M keys: 1.5 pages to a put with MIN, 1.1 with MAX). A share, since what was changed lies in
- * the file two or three times before its old places can be used again (freemap.h), and a small
- * store's file should not become several times its size for a slow disk. */
-#define STORE_CHECKPOINT_SHARE 8u
+ * (10 M keys: 1.5 pages to a put with MIN, 1.1 with MAX). Shares, since what was changed lies in
+ * the file two or three times before its old places can be used again (freemap.h): a small store's
+ * file should not become several times its size for a slow disk, and three checkpoints' worth is no
+ * waste that a compaction should take away (COMPACT_SHARE). */
+#define STORE_CHECKPOINT_SHARE 16u
 #define STORE_CHECKPOINT_BYTES_MIN (32u << 20)
 #define STORE_CHECKPOINT_BYTES_MAX (128u << 20)
+#define STORE_FULL_SHARE 4u
+#define STORE_FULL_BYTES_MIN (2 * STORE_CHECKPOINT_BYTES_MIN)
+#define STORE_FULL_BYTES_MAX (2 * STORE_CHECKPOINT_BYTES_MAX)
+uint64_t store_checkpoint_bytes(uint64_t pages_used);
+uint64_t store_full_bytes(uint64_t pages_used);
 /* At each applied index divisible by this the state hash is remembered, so that nodes which are
  * never at the same index at the same time can be compared. */
 #define STORE_MARK_ENTRIES 256u

@@ -57,13 +57,13 @@ static int work_checkpoint(void)
     return store_checkpoint_write(store);
 }
 
-/* As many bytes as a checkpoint begins with, to a file beside. */
+/* As many bytes as the smallest checkpoint begins with, to a file beside. */
 static int work_scratch(void)
 {
     static uint8_t page[PAGE_BYTES];
     static int fd = -1;
     int code = fd < 0 ? file_open("", "scratch", O_RDWR | O_CREAT, 0600, &fd) : 0;
-    for (uint64_t at = 0; !code && at < STORE_CHECKPOINT_BYTES_MAX; at += PAGE_BYTES)
+    for (uint64_t at = 0; !code && at < STORE_CHECKPOINT_BYTES_MIN; at += PAGE_BYTES)
         code = file_write_at("", fd, page, sizeof(page), at * 2);
     return code ? code : file_sync("", fd);
 }

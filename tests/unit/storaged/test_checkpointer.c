@@ -23,7 +23,7 @@ START_TEST(test_checkpointer_stop_while_a_full_disk_is_waited_for_loses_nothing)
     struct checkpointer *checkpointer = checkpointer_new(&(struct checkpointer_options){
         .loop = loop, .worker = worker, .store = store, .on_failed = on_failed});
     memset(value, 'v', sizeof(value));
-    for (unsigned i = 0; i < 12000; i++) /* past the soft limit: the checkpoint begins at once */
+    for (unsigned i = 0; i < 12000; i++) /* past STORE_CHECKPOINT_BYTES_MIN: the checkpoint begins at once */
         (void)put(store, &i, sizeof(i), value, 3000);
     checkpointer_consider(checkpointer);
     ck_assert(store_checkpoint_is_open(store));

@@ -246,7 +246,7 @@ static void install_behind_checkpoint(void)
     struct storaged *storaged = &stand.storaged;
     uint8_t *large = memory_new_zeroed(1, 1 << 20);
     stand_give(&stand, capture);
-    for (unsigned i = 0; i < 40; i++) /* past the soft limit: it begins with the turn's end */
+    for (unsigned i = 0; i < 40; i++) /* past STORE_CHECKPOINT_BYTES_MIN: it begins with the turn's end */
         (void)put(storaged->store, &i, sizeof(i), large, 1 << 20);
     (void)stand_put(&stand, "k", 1, "v", 1);
     ck_assert(store_checkpoint_is_open(storaged->store));

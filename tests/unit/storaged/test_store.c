@@ -241,7 +241,58 @@ START_TEST(test_store_configuration_is_kept_or_refused_whole)
 }
 END_TEST
 
-UNIT_MAIN("store", test_store_random_operations_match_the_model,
+START_TEST(test_store_checkpoints_come_at_a_share_of_the_store)
+{
+    const uint64_t mib = (1u << 20) / PAGE_BYTES; /* pages */
+    const struct {
+        uint64_t pages, checkpoint_mib, full_mib;
+    } rows[] = {
+        {0, 32, 64},
+        {256 * mib, 32, 64},
+        {512 * mib, 32, 128},
+        {1024 * mib, 64, 256},
+        {1536 * mib, 96, 256},
+        {2048 * mib, 128, 256},
+        {1ull << 28, 128, 256},
+    };
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        ck_assert_uint_eq(store_checkpoint_bytes(rows[i].pages) >> 20, rows[i].checkpoint_mib);
+        ck_assert_uint_eq(store_full_bytes(rows[i].pages) >> 20, rows[i].full_mib);
+    }
+    ck_assert_uint_gt(store_checkpoint_bytes(513 * mib), STORE_CHECKPOINT_BYTES_MIN);
+    ck_assert_uint_lt(store_checkpoint_bytes(2047 * mib), STORE_CHECKPOINT_BYTES_MAX);
+}
+END_TEST
+
+/* Entries wait for a checkpoint that is being written, not for one that is through. */
+START_TEST(test_store_is_full_until_what_was_changed_is_written)
+{
+    unsigned key = 0;
+    enter_folder();
+    struct store *store = open_store();
+    fill_value(value, 50000, 1);
+    for (; !store_wants_checkpoint(store); key++)
+        (void)put(store, &key, sizeof(key), value, 50000);
+    ck_assert(!store_is_full(store));
+    ck_assert(store_checkpoint_begin(store));
+    ck_assert(!store_wants_checkpoint(store));
+    for (unsigned more = 0; !store_is_full(store); more++) {
+        ck_assert_uint_le(more, key + 1); /* as much again */
+        (void)put(store, &more, sizeof(more), value, 50000);
+    }
+    ck_assert_int_eq(store_checkpoint_write(store), 0);
+    store_checkpoint_end(store);
+    ck_assert(!store_is_full(store));
+    (void)put(store, &key, sizeof(key), value, 50000);
+    ck_assert(store_wants_checkpoint(store));
+    store_close(store);
+    leave_folder();
+}
+END_TEST
+
+UNIT_MAIN("store", test_store_checkpoints_come_at_a_share_of_the_store,
+          test_store_is_full_until_what_was_changed_is_written,
+          test_store_random_operations_match_the_model,
           test_store_crash_before_checkpoint_is_replayed_to_the_same_hash,
           test_store_conditions_hold_or_change_nothing,
           test_store_nonsense_command_is_an_entry_like_any_other,
