@@ -172,10 +172,19 @@ static int lengthen(int fd, uint64_t *file_pages, uint64_t pages)
     return code;
 }
 
+/* What the file will have, though its end be cut. */
+static uint64_t pages_kept(const struct pager *pager)
+{
+    const struct frozen *frozen = &pager->frozen;
+    uint64_t kept = frozen->kept_pages + growth_of(frozen->kept_pages);
+    bool may_be_cut = frozen->active && frozen->resizes && !frozen->written;
+    return may_be_cut && kept < pager->file_pages ? kept : pager->file_pages;
+}
+
 int pager_make_room(struct pager *pager, uint64_t pages, bool seek_headroom)
 {
     uint64_t used = pager->freemap.pages, growth = growth_of(used), wanted = used + pages;
-    if (wanted + growth / 2 <= pager->file_pages) {
+    if (wanted + growth / 2 <= pages_kept(pager)) {
         pager->short_of_space = false;
         return 0;
     }
@@ -288,7 +297,8 @@ uint64_t pager_committed(const struct pager *pager)
 
 static uint64_t pages_behind(const struct pager *pager)
 {
-    return pager->file_pages > pager->freemap.pages ? pager->file_pages - pager->freemap.pages : 0;
+    uint64_t kept = pages_kept(pager);
+    return kept > pager->freemap.pages ? kept - pager->freemap.pages : 0;
 }
 
 uint64_t pager_room_pages(const struct pager *pager)

@@ -110,5 +110,41 @@ START_TEST(test_space_checkpoint_that_does_not_fit_is_written_later)
 }
 END_TEST
 
-UNIT_MAIN("space", test_space_headroom_carries_deletes_through_a_full_disk,
+/* While a commit cuts the file, no room is counted on that it may take away: what was let in
+ * fits what is left, though the disk has nothing more. */
+START_TEST(test_space_room_that_a_commit_cuts_off_is_not_given)
+{
+    enum { LONG_BYTES = 80 << 20, PUTS_MAX = 20000 };
+    enter_folder();
+    set_disk(UINT64_MAX);
+    struct store *store = open_store();
+    (void)put(store, "k", 1, "v", 1);
+    checkpoint(store);
+    ck_assert_int_eq(store_make_room(store, LONG_BYTES, 1), 0);
+    ck_assert_uint_ge(file_bytes(), LONG_BYTES);
+    (void)put(store, "k", 1, "w", 1);
+    ck_assert(store_checkpoint_begin(store));
+    unsigned puts = 0;
+    memset(value, 'v', sizeof(value));
+    while (puts < PUTS_MAX && store_make_room(store, 3000, 1) == 0) {
+        (void)put(store, &puts, sizeof(puts), value, 3000);
+        puts++;
+    }
+    ck_assert_int_eq(store_make_room(store, 3000, 1), -EBUSY);
+    ck_assert_int_eq(store_checkpoint_write(store), 0);
+    store_checkpoint_end(store);
+    ck_assert_uint_lt(file_bytes(), LONG_BYTES);
+    set_disk(file_bytes());
+    ck_assert(store_checkpoint_begin(store));
+    ck_assert_int_eq(store_checkpoint_write(store), 0);
+    store_checkpoint_end(store);
+    ck_assert_uint_eq(store_durable_index(store), 2 + puts);
+    store_close(store);
+    check_clean();
+    leave_folder();
+}
+END_TEST
+
+UNIT_MAIN("space", test_space_room_that_a_commit_cuts_off_is_not_given,
+          test_space_headroom_carries_deletes_through_a_full_disk,
           test_space_checkpoint_that_does_not_fit_is_written_later)
