@@ -55,6 +55,18 @@ static bool is_too_long(uint64_t file_pages, uint64_t pages)
     return file_pages > pages + 2 * growth_of(pages);
 }
 
+/* What neither meta goes past, and more than the headroom, is given back. Nobody counts on it from
+ * now on, though the writer cuts it off last. */
+static void pager_plan_cut(struct pager *pager)
+{
+    struct frozen *frozen = &pager->frozen;
+    uint64_t kept = frozen->pages > pager->committed_pages ? frozen->pages : pager->committed_pages;
+    frozen->cut_pages = 0;
+    if (!is_too_long(pager->file_pages, kept))
+        return;
+    pager->file_pages = frozen->cut_pages = kept + growth_of(kept);
+}
+
 void pager_freeze(struct pager *pager, struct meta *meta)
 {
     struct frozen *frozen = &pager->frozen;
@@ -70,11 +82,9 @@ void pager_freeze(struct pager *pager, struct meta *meta)
     frozen->bytes = pager->dirty_bytes;
     frozen->transaction = pager->transaction;
     frozen->pages = pager->freemap.pages;
-    frozen->kept_pages =
-        frozen->pages > pager->committed_pages ? frozen->pages : pager->committed_pages;
     frozen->file_pages = pager->file_pages;
-    frozen->resizes =
-        frozen->pages > frozen->file_pages || is_too_long(frozen->file_pages, frozen->kept_pages);
+    pager_plan_cut(pager);
+    frozen->resizes = frozen->pages > frozen->file_pages || frozen->cut_pages;
     frozen->active = true;
     frozen->written = false;
     pager->made = (struct frame_list){0};
@@ -172,19 +182,10 @@ static int lengthen(int fd, uint64_t *file_pages, uint64_t pages)
     return code;
 }
 
-/* What the file will have, though its end be cut. */
-static uint64_t pages_kept(const struct pager *pager)
-{
-    const struct frozen *frozen = &pager->frozen;
-    uint64_t kept = frozen->kept_pages + growth_of(frozen->kept_pages);
-    bool may_be_cut = frozen->active && frozen->resizes && !frozen->written;
-    return may_be_cut && kept < pager->file_pages ? kept : pager->file_pages;
-}
-
 int pager_make_room(struct pager *pager, uint64_t pages, bool seek_headroom)
 {
     uint64_t used = pager->freemap.pages, growth = growth_of(used), wanted = used + pages;
-    if (wanted + growth / 2 <= pages_kept(pager)) {
+    if (wanted + growth / 2 <= pager->file_pages) {
         pager->short_of_space = false;
         return 0;
     }
@@ -205,16 +206,14 @@ bool pager_may_be_cut(const struct pager *pager)
     return is_too_long(pager->file_pages, pager->freemap.pages);
 }
 
-/* What neither meta goes past, and more than the headroom, is given back. */
-static int pager_write_shrink(struct pager *pager)
+static int pager_write_cut(struct pager *pager)
 {
     struct frozen *frozen = &pager->frozen;
-    uint64_t wanted = frozen->kept_pages + growth_of(frozen->kept_pages);
-    if (!is_too_long(frozen->file_pages, frozen->kept_pages))
+    if (!frozen->cut_pages)
         return 0;
-    int code = file_resize("tree.shrink", pager->fd, wanted * PAGE_BYTES);
+    int code = file_resize("tree.shrink", pager->fd, frozen->cut_pages * PAGE_BYTES);
     if (!code)
-        frozen->file_pages = wanted;
+        frozen->file_pages = frozen->cut_pages;
     return code;
 }
 
@@ -234,7 +233,7 @@ int pager_write(struct pager *pager)
     if (!code)
         code = end_of_sync(file_sync("tree.meta.sync", pager->fd));
     if (!code)
-        code = pager_write_shrink(pager);
+        code = pager_write_cut(pager);
     return code;
 }
 
@@ -297,8 +296,7 @@ uint64_t pager_committed(const struct pager *pager)
 
 static uint64_t pages_behind(const struct pager *pager)
 {
-    uint64_t kept = pages_kept(pager);
-    return kept > pager->freemap.pages ? kept - pager->freemap.pages : 0;
+    return pager->file_pages > pager->freemap.pages ? pager->file_pages - pager->freemap.pages : 0;
 }
 
 uint64_t pager_room_pages(const struct pager *pager)

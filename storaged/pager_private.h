@@ -50,7 +50,7 @@ struct frozen {
     uint64_t bytes;
     uint64_t pages;      /* of the file, as its meta says */
     uint64_t file_pages; /* what the file was lengthened to for them */
-    uint64_t kept_pages; /* what neither this meta nor the one before goes past */
+    uint64_t cut_pages;  /* what the file is cut to once they are written; 0: it is not */
     bool resizes;        /* the writer changes the file's length: the loop must not, meanwhile */
     uint8_t meta_page[PAGE_BYTES];
 };
