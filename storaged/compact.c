@@ -31,7 +31,7 @@ static bool compact_is_due(struct compact *compact, const struct pager *pager)
 static bool compact_begin(struct compact *compact, struct pager *pager)
 {
     const struct freemap *map = pager_freemap(pager);
-    uint64_t used = map->pages - map->unused_count + views_held_pages(pager);
+    uint64_t used = freemap_used(map) + views_held_pages(pager);
     if (map->spare_count < used / COMPACT_SHARE + SPARE_PAGES_MIN ||
         !compact_is_due(compact, pager))
         return false;

@@ -38,6 +38,12 @@ struct freemap {
     uint64_t committed_build; /* what was freed before it may become reusable */
 };
 
+/* Pages that the tree being built reaches. */
+static inline uint64_t freemap_used(const struct freemap *map)
+{
+    return map->pages - map->unused_count;
+}
+
 void freemap_free(struct freemap *map);
 /* The file has `pages` pages now (not fewer than before); new ones are in use until said
  * otherwise. */

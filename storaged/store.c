@@ -480,15 +480,9 @@ uint64_t store_full_bytes(uint64_t pages_used)
                         STORE_FULL_BYTES_MAX);
 }
 
-static uint64_t store_pages_used(const struct store *store)
-{
-    const struct freemap *map = pager_freemap(store->pager);
-    return map->pages - map->unused_count;
-}
-
 bool store_is_full(const struct store *store)
 {
-    uint64_t limit = store_full_bytes(store_pages_used(store));
+    uint64_t limit = store_full_bytes(freemap_used(pager_freemap(store->pager)));
     return store_unwritten_bytes(store) >= store_dirty_bytes_max(store, limit, 2);
 }
 
@@ -504,7 +498,7 @@ static bool store_waits_for_pages(const struct store *store)
 
 bool store_wants_checkpoint(const struct store *store)
 {
-    uint64_t limit = store_checkpoint_bytes(store_pages_used(store));
+    uint64_t limit = store_checkpoint_bytes(freemap_used(pager_freemap(store->pager)));
     return store_waits_for_pages(store) ||
            pager_dirty_bytes(store->pager) >= store_dirty_bytes_max(store, limit, 4);
 }
@@ -513,7 +507,7 @@ bool store_wants_checkpoint(const struct store *store)
 static bool store_may_shrink(const struct store *store)
 {
     const struct freemap *map = pager_freemap(store->pager);
-    uint64_t used = store_pages_used(store);
+    uint64_t used = freemap_used(map);
     return store->shrink_commits > 0 &&
            (map->unused_count > used / COMPACT_SHARE + SHRINK_PAGES_MIN ||
             pager_may_be_cut(store->pager));

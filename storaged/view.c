@@ -28,7 +28,7 @@ struct view {
 
 static uint64_t views_held_pages_max(const struct pager *pager)
 {
-    uint64_t used = pager->freemap.pages - pager->freemap.unused_count;
+    uint64_t used = freemap_used(&pager->freemap);
     uint64_t share = used / LIMIT_VIEWS_HELD_SHARE;
     return share > LIMIT_VIEWS_HELD_PAGES_MIN ? share : LIMIT_VIEWS_HELD_PAGES_MIN;
 }
